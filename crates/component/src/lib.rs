@@ -1,0 +1,1 @@
+//! distro/ and lazuli.lock: components, adopted or built, and everything they pin

@@ -1,0 +1,1 @@
+//! Debian archive indices, .deb and .dsc files: reading and verifying

@@ -1,0 +1,1 @@
+//! Verified, resumable, parallel HTTP downloads into the store

@@ -1,0 +1,1 @@
+//! Composing package trees into root file systems, UKIs and disk images

@@ -1,0 +1,2 @@
+//! The `lazuli` command line.
+fn main() {}

@@ -1,0 +1,1 @@
+//! RPM repository metadata: writing, signing, reading and verifying

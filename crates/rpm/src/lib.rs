@@ -1,0 +1,1 @@
+//! RPM package files: headers, versions, dependencies, payloads and signatures

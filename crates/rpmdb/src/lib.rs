@@ -1,0 +1,1 @@
+//! The sqlite package database that the real rpm reads

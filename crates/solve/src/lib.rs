@@ -1,0 +1,1 @@
+//! Dependency resolution over repository metadata

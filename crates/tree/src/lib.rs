@@ -1,0 +1,1 @@
+//! File-system trees as values: merge, diff, tar in and out
