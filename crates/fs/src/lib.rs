@@ -202,7 +202,10 @@ mod tests {
     #[test]
     fn an_error_names_operation_and_path() {
         let error = read("/nonexistent/file").expect_err("must fail");
-        assert_eq!(error.to_string(), "cannot read /nonexistent/file: No such file or directory (os error 2)");
+        assert_eq!(
+            error.to_string(),
+            "cannot read /nonexistent/file: No such file or directory (os error 2)"
+        );
     }
 
     #[test]

@@ -39,8 +39,8 @@ pub const TAIL_LINES: usize = 25;
 pub fn display(program: &OsStr, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
     let quote = |word: &OsStr| {
         let word = word.to_string_lossy();
-        let plain = !word.is_empty()
-            && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c));
+        let plain =
+            !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c));
         if plain { word.into_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
     };
     let mut text = quote(program);
@@ -57,10 +57,8 @@ pub fn run(mut command: StdCommand, mut line: impl FnMut(&str)) -> Result<Vec<u8
     let program: OsString = command.get_program().to_owned();
     let shown = display(&program, command.get_args());
     tracing::debug!(command = %shown, "run");
-    let start =
-        |source| Error::Start { program: program.to_string_lossy().into_owned(), source };
-    let mut child =
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(start)?;
+    let start = |source| Error::Start { program: program.to_string_lossy().into_owned(), source };
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(start)?;
     let mut stdout = child.stdout.take();
     let reader = std::thread::spawn(move || {
         let mut output = Vec::new();
