@@ -21,7 +21,7 @@ impl Store {
     /// Age is the time since the inode last changed, which for a blob is when it was made or last
     /// verified. An action whose blobs are gone simply runs again.
     pub fn collect(self, keep: Duration) -> Result<GcReport> {
-        match rustix::fs::flock(&self._lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        match rustix::fs::flock(&self.lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Busy { path: self.root }),
             Err(errno) => {

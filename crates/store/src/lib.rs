@@ -5,7 +5,7 @@
 //! ```text
 //! STORE/
 //!   lock                     held shared by users, exclusively by garbage collection
-//!   blobs/ab/abcdef...       content by SHA-256; mode 0444; modification time = verified (see below)
+//!   blobs/ab/abcdef...       content by SHA-256; mode 0555 (so that hard links to them can run); modification time = verified (see below)
 //!   actions/ab/abcdef...     result of an action (JSON), by the digest of what the action depends on
 //!   dirs/KIND/abcdef...      directory trees made from blobs (tool roots); complete or absent
 //!   tmp/                     unfinished work; emptied by garbage collection
@@ -82,7 +82,7 @@ fn verified() -> SystemTime {
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Store {
@@ -101,7 +101,7 @@ impl Store {
             .open(&lock_path)
             .at("open", &lock_path)?;
         match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockShared) {
-            Ok(()) => Ok(Self { root, _lock: lock }),
+            Ok(()) => Ok(Self { root, lock }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Busy { path: root }),
             Err(errno) => Err(fs::Error::new("lock", lock_path, errno.into()).into()),
         }
@@ -223,10 +223,10 @@ impl Store {
         let parent = self.root.join("dirs").join(kind);
         fs::create_dir_all(&parent)?;
         let path = parent.join(digest.to_string());
-        match std::fs::rename(finished, &path) {
+        match fs::rename(finished, &path) {
             Ok(()) => Ok(path),
             Err(_) if path.is_dir() => Ok(path),
-            Err(source) => Err(fs::Error::new("rename to", path, source).into()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -235,7 +235,7 @@ impl Store {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
-        fs::set_mode(from, 0o444)?;
+        fs::set_mode(from, 0o555)?;
         seal(from)?;
         fs::rename(from, &path)?;
         Ok(())

@@ -12,7 +12,7 @@ use std::path::Path;
 /// How file contents get to disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Materialise {
-    /// Hard links to the store's blobs: fast and without space, but with the blobs' permissions (0444)
+    /// Hard links to the store's blobs: fast and without space, but with the blobs' permissions (0555)
     /// and never to be written to. For tools that only read; mount it read-only.
     HardLink,
     /// Copies with the right permission bits.

@@ -1,0 +1,1 @@
+//! Adopting a Debian binary package as an RPM.
