@@ -1,0 +1,128 @@
+//! Why a download failed.
+
+use lazuli_store::Digest;
+
+/// The result of a download.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Content that no address has any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// What people call it.
+    pub name: String,
+    /// Its digest, where one was asked for.
+    pub digest: Option<Digest>,
+    /// Where it was looked for.
+    pub urls: Vec<String>,
+}
+
+/// Why a download failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No address of these has the content: the servers answered and do not carry it (404, 410).
+    #[error("not found on the mirror: {}", list(.0))]
+    NotFound(Vec<Missing>),
+    /// The server could not be reached, or broke off every time.
+    #[error(
+        "cannot reach {url}: {reason} ({attempts} attempts); check the network, set LAZULI_MIRROR to \
+         another mirror, or run `lazuli doctor`"
+    )]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// What happened at the last attempt.
+        reason: String,
+        /// How many attempts there were.
+        attempts: u32,
+    },
+    /// The server answered with an HTTP status that is neither success nor "not found".
+    #[error("{url}: the server answered {status}; try again later or set LAZULI_MIRROR to another mirror")]
+    Status {
+        /// The address.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// Redirects without end.
+    #[error("{url}: redirected more than {limit} times; set LAZULI_MIRROR to another mirror")]
+    Redirects {
+        /// The address.
+        url: String,
+        /// The limit.
+        limit: u32,
+    },
+    /// The content does not have the promised size.
+    #[error("{url}: expected {expected} bytes, the server has {actual}; the mirror may be out of date")]
+    Size {
+        /// The address.
+        url: String,
+        /// The promised size in bytes.
+        expected: u64,
+        /// What the server has, or that it has more.
+        actual: String,
+    },
+    /// More than the caller takes, of content whose size nobody knows beforehand.
+    #[error("{url}: more than {limit} bytes; this is not what was asked for")]
+    TooLarge {
+        /// The address.
+        url: String,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The content is not what was promised.
+    #[error(
+        "{url}: expected sha256 {expected}, got {actual}; the download was thrown away. Damaged on the \
+         way or changed on the mirror: set LAZULI_MIRROR to another mirror"
+    )]
+    Digest {
+        /// The address.
+        url: String,
+        /// The promised digest.
+        expected: Digest,
+        /// The digest of what arrived.
+        actual: Digest,
+    },
+    /// Something that is not an address.
+    #[error("`{url}` cannot be fetched: {reason}")]
+    Address {
+        /// The text.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A path on disk, of the store or of a local mirror.
+    #[error(transparent)]
+    Fs(#[from] lazuli_fs::Error),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] lazuli_store::Error),
+    /// Another download failed first; never returned to callers.
+    #[error("stopped, because another download failed")]
+    Stopped,
+}
+
+impl Error {
+    /// Whether the servers answered that they do not carry the content (any more).
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound(_))
+    }
+}
+
+/// How many missing files an error spells out.
+const LISTED: usize = 10;
+
+fn list(missing: &[Missing]) -> String {
+    let mut text = missing
+        .iter()
+        .take(LISTED)
+        .map(|m| match m.urls.first() {
+            Some(url) => format!("{} ({url})", m.name),
+            None => m.name.clone(),
+        })
+        .collect::<Vec<_>>()
+        .join(", ");
+    if missing.len() > LISTED {
+        text.push_str(&format!(" and {} more", missing.len() - LISTED));
+    }
+    text
+}
