@@ -26,10 +26,12 @@
 mod actions;
 mod digest;
 mod gc;
+mod verify;
 
 pub use actions::{ActionKey, ActionResult, Output};
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use gc::GcReport;
+pub use verify::VerifyReport;
 
 use lazuli_fs::{self as fs, Context as _};
 use std::fs::File;

@@ -38,6 +38,18 @@ fn damage_that_keeps_the_time_is_caught_by_a_full_read() {
 }
 
 #[test]
+fn verification_finds_and_removes_damage_that_keeps_the_time() {
+    let (_dir, store) = store();
+    let (good, bad) = (store.put(b"good").unwrap(), store.put(b"content").unwrap());
+    fs::set_mode(store.path(&bad), 0o644).unwrap();
+    fs::write(store.path(&bad), b"c0ntent").unwrap();
+    seal(&store.path(&bad)).unwrap();
+    let report = store.verify().unwrap();
+    assert_eq!((report.blobs, report.damaged), (2, vec![bad]));
+    assert!(store.contains(&good).unwrap() && !store.contains(&bad).unwrap());
+}
+
+#[test]
 fn an_action_with_a_lost_output_runs_again() {
     let (_dir, store) = store();
     let key = ActionKey::new("test", 1).field("a", "b").finish();

@@ -1,0 +1,212 @@
+//! The command line's definition.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Builds and runs Lazuli Linux: from pinned packages to signed RPMs, images and a running system,
+/// without root.
+#[derive(Debug, Parser)]
+#[command(name = "lazuli", version, propagate_version = true, infer_subcommands = false)]
+pub struct Cli {
+    /// What is common to all commands.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// The distribution's directory; by default the `distro/` of the checkout that one is in
+    #[arg(long, global = true, env = "LAZULI_DISTRO", value_name = "DIR")]
+    pub distro: Option<PathBuf>,
+    /// The lock file; by default `lazuli.lock` beside `distro/`
+    #[arg(long, global = true, value_name = "FILE")]
+    pub lock_file: Option<PathBuf>,
+    /// The store of downloads and results; by default ~/.cache/lazuli
+    #[arg(long, global = true, env = "LAZULI_STORE", value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Fail rather than re-pin what a mirror no longer carries
+    #[arg(long, global = true)]
+    pub locked: bool,
+    /// Print results as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Show the commands that are run (-v) and what they print (-vv)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build an image if needed and boot it in QEMU
+    Run(RunArgs),
+    /// Build images, or everything that they need
+    Build(BuildArgs),
+    /// Pin every outside input in lazuli.lock
+    Lock(LockArgs),
+    /// Look at components and add new ones
+    #[command(subcommand)]
+    Component(ComponentCommand),
+    /// Look at images
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// Look at the kernel
+    #[command(subcommand)]
+    Kernel(KernelCommand),
+    /// Work with package repositories
+    #[command(subcommand)]
+    Repo(RepoCommand),
+    /// Look after the store
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Check this host and say what to do about each finding
+    Doctor,
+}
+
+/// `lazuli run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The image, a file of distro/images without `.toml`
+    pub image: String,
+    /// Run this command in the guest, print its output and exit with its status
+    #[arg(long, value_name = "CMD", conflicts_with = "ssh")]
+    pub exec: Option<String>,
+    /// Log in over SSH with a key made for this run, instead of the console
+    #[arg(long)]
+    pub ssh: bool,
+    /// Give up after this many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+    /// Keep what the guest writes in this disk file (made from the image if it is not there)
+    #[arg(long, value_name = "FILE")]
+    pub persist: Option<PathBuf>,
+    /// Memory of the guest in MiB
+    #[arg(long, default_value_t = 1024, value_name = "MIB")]
+    pub memory: u32,
+    /// Processors of the guest
+    #[arg(long, default_value_t = 2)]
+    pub cpus: u32,
+    /// Size of the guest's disk in GiB; the root file system grows to it
+    #[arg(long, default_value_t = 8, value_name = "GIB")]
+    pub disk: u64,
+    /// Virtualisation: `auto` uses KVM after a probe has shown that it works
+    #[arg(long, default_value = "auto", value_parser = ["auto", "kvm", "tcg"])]
+    pub accel: String,
+}
+
+/// `lazuli build`.
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// Images to build; without any, all components and the repository
+    pub images: Vec<String>,
+    /// Directory for the results; by default `build/`
+    #[arg(long, short, default_value = "build", value_name = "DIR")]
+    pub output: PathBuf,
+    /// Formats to write, instead of those that the image names
+    #[arg(long, value_delimiter = ',', value_name = "FORMAT")]
+    pub format: Vec<String>,
+}
+
+/// `lazuli lock`.
+#[derive(Debug, Args)]
+pub struct LockArgs {
+    /// Say what is out of date and change nothing; the status is 1 if something is
+    #[arg(long, conflicts_with = "update")]
+    pub check: bool,
+    /// Move the named components and tool roots (all without a name) to the current versions
+    #[arg(long, num_args = 0.., value_name = "NAME")]
+    pub update: Option<Vec<String>>,
+}
+
+/// `lazuli component`.
+#[derive(Debug, Subcommand)]
+pub enum ComponentCommand {
+    /// List all components
+    List,
+    /// Explain a component: origin, overlay, the fate of every maintainer script
+    Show {
+        /// The component, or one of its packages
+        name: String,
+    },
+    /// Write component files for Debian packages and what they need
+    Add {
+        /// Debian binary packages
+        #[arg(required = true)]
+        packages: Vec<String>,
+    },
+    /// Build components
+    Build {
+        /// The components
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// Directory for the RPMs; by default `build/rpms`
+        #[arg(long, short, default_value = "build/rpms", value_name = "DIR")]
+        output: PathBuf,
+    },
+}
+
+/// `lazuli image`.
+#[derive(Debug, Subcommand)]
+pub enum ImageCommand {
+    /// List all images
+    List,
+    /// Measure an image: sizes, boot time, idle memory
+    Stats {
+        /// The image
+        name: String,
+    },
+    /// List the packages and files of an image's root
+    Show {
+        /// The image
+        name: String,
+        /// List every path
+        #[arg(long)]
+        files: bool,
+    },
+}
+
+/// `lazuli kernel`.
+#[derive(Debug, Subcommand)]
+pub enum KernelCommand {
+    /// Judge configuration and command line with kernel-hardening-checker
+    Check {
+        /// The image whose command line is judged
+        #[arg(long, default_value = "core")]
+        image: String,
+    },
+    /// Print the built configuration
+    Config,
+}
+
+/// `lazuli repo`.
+#[derive(Debug, Subcommand)]
+pub enum RepoCommand {
+    /// Write the signed repository of all components to a directory
+    Build {
+        /// The directory
+        #[arg(default_value = "build/repo")]
+        output: PathBuf,
+    },
+    /// Verify signature and checksums of a repository
+    Verify {
+        /// Its directory
+        dir: PathBuf,
+    },
+}
+
+/// `lazuli store`.
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Remove what was not used for a while
+    Gc {
+        /// Age in days of what is removed
+        #[arg(long, default_value_t = 30)]
+        days: u64,
+    },
+    /// Read every blob again and remove damaged ones
+    Verify,
+}

@@ -1,0 +1,33 @@
+//! `lazuli store`: clean and verify.
+
+use crate::cli::{Global, StoreCommand};
+use crate::ui::size;
+use crate::workspace::store_dir;
+use anyhow::Result;
+use lazuli_store::Store;
+use std::time::Duration;
+
+/// Runs it; `false` if damage was found.
+pub fn run(global: &Global, command: &StoreCommand) -> Result<bool> {
+    let store = Store::open(store_dir(global)?)?;
+    match command {
+        StoreCommand::Gc { days } => {
+            let report = store.collect(Duration::from_secs(days * 24 * 3600))?;
+            println!("removed {} entries, {}", report.removed, size(report.bytes));
+            Ok(true)
+        }
+        StoreCommand::Verify => {
+            let report = store.verify()?;
+            println!(
+                "{} blobs, {} read, {} damaged and removed",
+                report.blobs,
+                size(report.bytes),
+                report.damaged.len()
+            );
+            for digest in &report.damaged {
+                println!("  {digest}");
+            }
+            Ok(report.damaged.is_empty())
+        }
+    }
+}

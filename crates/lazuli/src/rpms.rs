@@ -1,0 +1,223 @@
+//! From components to signed RPMs: every one an action, adopted ones in parallel.
+
+use crate::inputs::Need;
+use crate::workspace::Workspace;
+use anyhow::{Context as _, Result};
+use lazuli_component::build;
+use lazuli_component::schema::{Built, Component};
+use lazuli_rpm::Signer;
+use lazuli_sandbox::{Access, Sandbox};
+use lazuli_store::{ActionResult, Digest};
+use rayon::prelude::*;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+/// One RPM file that came out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Rpm {
+    /// File name, `name-version-release.arch.rpm`.
+    pub file: String,
+    /// Content in the store.
+    pub digest: Digest,
+    /// Size in bytes.
+    pub size: u64,
+    /// Its component.
+    pub component: String,
+    /// Whether it was there already.
+    pub cached: bool,
+    /// How long its component took when it was made, in milliseconds.
+    pub millis: u64,
+}
+
+impl Workspace {
+    /// Makes the RPMs of the named components, sorted by file name.
+    pub fn rpms(&self, names: &[&str]) -> Result<Vec<Rpm>> {
+        let signer = self.signer()?;
+        let mut needs: Vec<Need<'_>> = names.iter().map(|n| Need::Component(n)).collect();
+        let roots: Vec<(String, &str, &Built)> = names
+            .iter()
+            .filter_map(|name| match self.source.components.get(*name) {
+                Some(Component::Built(built)) => Some((root_name(name, built), *name, built)),
+                _ => None,
+            })
+            .collect();
+        needs.extend(roots.iter().map(|(root, ..)| Need::ToolRoot(root)));
+        self.fetch(&needs)?;
+        let adopted: Vec<&str> = names
+            .iter()
+            .copied()
+            .filter(|n| matches!(self.source.components.get(*n), Some(Component::Adopted(_))))
+            .collect();
+        let mut rpms = self.adopt_all(&adopted, &signer)?;
+        for (root, name, built) in &roots {
+            rpms.extend(self.build_one(name, built, root, &signer)?);
+        }
+        rpms.sort();
+        Ok(rpms)
+    }
+
+    /// The RPMs of all components.
+    pub fn all_rpms(&self) -> Result<Vec<Rpm>> {
+        let names: Vec<&str> = self.source.components.keys().map(String::as_str).collect();
+        self.rpms(&names)
+    }
+
+    fn adopt_all(&self, names: &[&str], signer: &Signer) -> Result<Vec<Rpm>> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let step = self.ui.counted("adopt packages", names.len() as u64);
+        let made = Mutex::new(0_usize);
+        let results: Vec<Vec<Rpm>> = names
+            .par_iter()
+            .map(|name| {
+                let rpms = self.adopt_one(name, signer)?;
+                if rpms.iter().any(|r| !r.cached) {
+                    *made.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
+                }
+                step.note(name);
+                step.advance();
+                Ok(rpms)
+            })
+            .collect::<Result<_>>()?;
+        let made = made.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if made == 0 {
+            step.clear();
+        } else {
+            step.finish(&format!("{made} components made, {} from cache", names.len() - made));
+        }
+        Ok(results.into_iter().flatten().collect())
+    }
+
+    fn build_one(&self, name: &str, built: &Built, root: &str, signer: &Signer) -> Result<Vec<Rpm>> {
+        let folder = self.source.folder(name);
+        let tool_root = self.tool_root(root)?;
+        let module_key =
+            if build::needs_module_key(&folder, built)? { Some(self.module_key()?) } else { None };
+        let public_keys = self.public_keys()?;
+        let macros = lazuli_fs::read_dir(self.source.dir.join("macros"))?;
+        let input = self.build_input(name, built, &folder, &tool_root, &macros, &public_keys, module_key.as_deref(), signer)?;
+        let cached = self.store.action(&input.key(&self.store)?)?.is_some();
+        let step = (!cached).then(|| self.ui.spinner(&format!("build {name}")));
+        let (result, cached) = input.run(&self.store, |line| {
+            if let Some(step) = &step {
+                step.note(line);
+            }
+        })?;
+        if let Some(step) = step {
+            step.finish(&format!("{} packages", result.outputs.len()));
+        }
+        Ok(rpms_of(name, &result, cached))
+    }
+
+    #[allow(clippy::too_many_arguments)] // Each is one input of the action; there is no smaller group.
+    fn build_input<'a>(
+        &self,
+        name: &'a str,
+        built: &'a Built,
+        folder: &'a std::path::Path,
+        tool_root: &'a std::path::Path,
+        macros: &'a [PathBuf],
+        public_keys: &'a std::path::Path,
+        module_key: Option<&'a std::path::Path>,
+        signer: &'a Signer,
+    ) -> Result<build::Input<'a>> {
+        let lock = self.lock();
+        let distro = &self.source.distro;
+        let mut defines = vec![
+            ("_lazuli_name".to_owned(), distro.name.clone()),
+            ("_lazuli_id".to_owned(), distro.id.clone()),
+            ("_lazuli_version".to_owned(), distro.version.clone()),
+            ("_lazuli_home".to_owned(), distro.home.clone()),
+            ("vendor".to_owned(), distro.vendor.clone()),
+        ];
+        let mut sources = Vec::new();
+        let mut epoch = built.source_date_epoch;
+        if let Some(source) = &built.source {
+            let locked = lock
+                .source
+                .get(source)
+                .with_context(|| format!("source `{source}` is not in lazuli.lock; run `lazuli lock`"))?;
+            let tarball =
+                locked.tarball().with_context(|| format!("source `{source}` has no upstream tarball"))?;
+            defines.push(("upstream_version".into(), locked.upstream_version().to_owned()));
+            defines.push(("upstream_tarball".into(), tarball.name.clone()));
+            sources.push((tarball.name.clone(), tarball.sha256));
+            epoch = epoch.or(Some(locked.date));
+        } else if let Some(version) = &built.version {
+            defines.push(("upstream_version".into(), version.clone()));
+        }
+        Ok(build::Input {
+            name,
+            built,
+            folder,
+            macros,
+            defines,
+            sources,
+            tool_root,
+            source_date_epoch: epoch.unwrap_or_default(),
+            public_keys,
+            module_key,
+            signer,
+        })
+    }
+
+    /// A directory with the public key that signs packages, as built components see it.
+    fn public_keys(&self) -> Result<PathBuf> {
+        let public = self.keys.public()?;
+        let digest = Digest::of(&public);
+        if let Some(dir) = self.store.dir("public-keys", &digest) {
+            return Ok(dir);
+        }
+        let tmp = self.store.tempdir()?;
+        let dir = tmp.path().join("keys");
+        lazuli_fs::create_dir_all(&dir)?;
+        lazuli_fs::write(dir.join("lazuli.asc"), public)?;
+        Ok(self.store.publish_dir("public-keys", &digest, &dir)?)
+    }
+
+    /// The key that signs kernel modules, made now with openssl in the build tool root if needed.
+    /// RSA, because its signatures are deterministic.
+    fn module_key(&self) -> Result<PathBuf> {
+        if let Some(path) = self.keys.module_key()? {
+            return Ok(path);
+        }
+        let root = self.tool_root("image")?;
+        let work = self.store.tempdir()?;
+        let subject = format!("/CN={} module signing development key", self.source.distro.name);
+        let script = "openssl req -new -x509 -newkey rsa:4096 -sha512 -days 36500 -nodes -batch \
+             -subj \"$1\" -addext basicConstraints=critical,CA:FALSE -addext keyUsage=digitalSignature \
+             -keyout /build/key.pem -out /build/cert.pem && cat /build/key.pem /build/cert.pem";
+        let pem = Sandbox::new(&root)
+            .bind(work.path(), "/build", Access::ReadWrite)
+            .workdir("/build")
+            .command("/bin/sh")
+            .args(["-c", script, "sh", &subject])
+            .run(|_| ())
+            .context("making the key for kernel modules")?;
+        Ok(self.keys.store_module_key(&pem)?)
+    }
+}
+
+/// The tool root of a built component in the lock.
+fn root_name(component: &str, built: &Built) -> String {
+    if built.build_requires.is_empty() { built.tool_root.clone() } else { format!("component:{component}") }
+}
+
+/// The outputs of an action as RPM files.
+pub fn rpms_of(component: &str, result: &ActionResult, cached: bool) -> Vec<Rpm> {
+    result
+        .outputs
+        .iter()
+        .filter(|(file, _)| file.ends_with(".rpm"))
+        .map(|(file, output)| Rpm {
+            file: file.clone(),
+            digest: output.digest,
+            size: output.size,
+            component: component.to_owned(),
+            cached,
+            millis: result.millis,
+        })
+        .collect()
+}
