@@ -1,236 +1,303 @@
-//! Binary packages: deb(5), version 2.0.
+//! Binary packages: .deb files (deb(5), deb-control(5)).
 //!
-//! An ar archive with three members in this order: `debian-binary`, `control.tar` and `data.tar`, the
-//! latter two uncompressed or compressed with gzip, xz or zstd. Contents go into the store.
+//! A .deb is an `ar` archive of three members: `debian-binary` with the format's version, `control.tar.*`
+//! with what dpkg needs to know, and `data.tar.*` with the files. Both archives are packed with gzip, xz or
+//! zstd, or not at all. Nothing is ever written outside the store; no script is ever run.
 
+use crate::ar;
+use crate::control::{self, Paragraph};
+use flate2::bufread::MultiGzDecoder;
 use lazuli_store::Store;
-use lazuli_tree::{Kind, Tree, TreePath, read_tar};
+use lazuli_tree::Tree;
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
-/// Why a .deb cannot be read.
+/// What a package may cost at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// One file of the control archive, in bytes.
+    pub control_file: u64,
+    /// The whole control archive unpacked, in bytes.
+    pub control_total: u64,
+    /// Entries of the control archive.
+    pub control_entries: usize,
+    /// The files of the package.
+    pub data: lazuli_tree::Limits,
+    /// Memory for a decompressor in bytes.
+    pub memory: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            control_file: 16 << 20,
+            control_total: 64 << 20,
+            control_entries: 1024,
+            data: lazuli_tree::Limits::default(),
+            memory: 512 << 20,
+        }
+    }
+}
+
+/// Why a package cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Reading failed.
-    #[error("cannot read the package: {0}")]
-    Io(#[from] io::Error),
-    /// The ar archive.
-    #[error("byte {offset}: {reason}")]
-    Archive {
-        /// Offset of the member's header.
-        offset: u64,
+    /// The container is damaged.
+    #[error("not a Debian package: {0}")]
+    Container(String),
+    /// A member is missing, out of place or of a kind that we do not know.
+    #[error("not a Debian package: {0}")]
+    Layout(String),
+    /// A member cannot be unpacked.
+    #[error("{member}: {reason}")]
+    Member {
+        /// The member.
+        member: String,
         /// What is wrong.
         reason: String,
     },
-    /// A tar member.
+    /// The control file.
+    #[error("control file, {0}")]
+    Control(#[from] control::Error),
+    /// A file of the package.
     #[error("{member}: {source}")]
-    Tar {
+    Data {
         /// The member.
         member: String,
         /// What is wrong.
         #[source]
         source: lazuli_tree::Error,
     },
-    /// A file of the control member.
-    #[error("control member: {file}: {reason}")]
-    Control {
-        /// The file.
-        file: String,
-        /// What is wrong.
-        reason: String,
-    },
+    /// Reading failed.
+    #[error("cannot read the package: {0}")]
+    Io(#[from] io::Error),
 }
 
-/// What a package may cost at most.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Size of `control.tar` unpacked, in bytes.
-    pub control: u64,
-    /// Size of `data.tar` unpacked, in bytes.
-    pub data: u64,
-    /// Entries in either.
-    pub entries: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { control: 64 << 20, data: 16 << 30, entries: 500_000 }
-    }
-}
-
-/// A binary package.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A binary package, read.
+#[derive(Debug, Clone)]
 pub struct Deb {
-    /// The text of the control file; see [`crate::control::paragraph`].
-    pub control: Vec<u8>,
+    /// The `control` file.
+    pub control: Paragraph,
     /// Maintainer scripts by name: `preinst`, `postinst`, `prerm`, `postrm`, `config`.
     pub scripts: BTreeMap<String, Vec<u8>>,
-    /// Configuration files, absolute paths.
+    /// Configuration files by absolute path, in the order of the package.
     pub conffiles: Vec<String>,
-    /// The `triggers` file, if there is one.
-    pub triggers: Option<Vec<u8>>,
-    /// Everything else in the control member.
+    /// Configuration files of earlier versions that an upgrade removes (`remove-on-upgrade`).
+    pub removed_conffiles: Vec<String>,
+    /// The `triggers` file, or empty.
+    pub triggers: String,
+    /// The `md5sums` file, or empty.
+    pub md5sums: String,
+    /// All other control files by name, as `shlibs`, `symbols`, `templates`.
     pub other: BTreeMap<String, Vec<u8>>,
-    /// The files of the package.
+    /// The files. Their contents are in the store.
     pub data: Tree,
-    /// The newest time of an ar member in seconds since 1970: the SOURCE_DATE_EPOCH of the build.
+    /// The newest modification time of a member in seconds since 1970: the SOURCE_DATE_EPOCH of the build.
     pub timestamp: i64,
 }
 
-const MAGIC: &[u8; 8] = b"!<arch>\n";
+/// Names of maintainer scripts.
 const SCRIPTS: [&str; 5] = ["preinst", "postinst", "prerm", "postrm", "config"];
 
-struct Member<'a, R> {
-    name: String,
+/// A .deb without its files.
+#[derive(Debug, Clone)]
+struct Control {
+    files: BTreeMap<String, Vec<u8>>,
+    data: ar::Member,
     timestamp: i64,
-    content: io::Take<&'a mut R>,
-    padding: u64,
 }
 
 impl Deb {
-    /// Reads a package.
-    pub fn read<R: Read>(mut input: R, store: &Store, limits: &Limits) -> Result<Self, Error> {
-        let mut offset = 0;
-        let mut magic = [0; 8];
-        read_exact(&mut input, &mut magic, 0)?;
-        if &magic != MAGIC {
-            return Err(Error::Archive { offset, reason: "this is not a Debian package (no ar archive)".into() });
-        }
-        offset += 8;
-
-        let mut member = next_member(&mut input, &mut offset)?;
-        if member.name != "debian-binary" {
-            let reason = format!("the first member is `{}`, not `debian-binary`", member.name);
-            return Err(Error::Archive { offset: 8, reason });
-        }
-        let mut timestamp = member.timestamp;
-        let mut version = Vec::new();
-        (&mut member.content).take(64).read_to_end(&mut version)?;
-        if !version.starts_with(b"2.") {
-            let reason = format!("package format `{}` is not 2.x", String::from_utf8_lossy(&version).trim());
-            return Err(Error::Archive { offset: 8, reason });
-        }
-        finish_member(member)?;
-
-        let member = next_member(&mut input, &mut offset)?;
-        timestamp = timestamp.max(member.timestamp);
-        let tree = read_tar_member(member, "control.tar", store, limits.control, limits.entries)?;
-        let mut deb = Self::from_control(&tree, store)?;
-
-        let member = next_member(&mut input, &mut offset)?;
-        deb.timestamp = timestamp.max(member.timestamp);
-        deb.data = read_tar_member(member, "data.tar", store, limits.data, limits.entries)?;
-        deb.data.remove(&TreePath::root());
-        Ok(deb)
+    /// Reads a package; the contents of its files go into the store.
+    pub fn read<R: Read + Seek>(mut input: R, store: &Store, limits: &Limits) -> Result<Self, Error> {
+        let control = read_control(&mut input, limits)?;
+        let member = control.data.name.clone();
+        // Headers and padding come on top of the contents.
+        let most = limits.data.total_size.saturating_add(4096 * limits.data.entries as u64);
+        let mut data = unpack(&mut input, &control.data, "data.tar", most, limits)?;
+        let tree = lazuli_tree::read_tar(&mut data, store, &limits.data)
+            .map_err(|source| Error::Data { member: member.clone(), source })?;
+        finish(&mut data, &member)?;
+        Self::assemble(control, tree)
     }
 
-    fn from_control(tree: &Tree, store: &Store) -> Result<Self, Error> {
-        let mut deb = Self {
-            control: Vec::new(),
-            scripts: BTreeMap::new(),
-            conffiles: Vec::new(),
-            triggers: None,
-            other: BTreeMap::new(),
-            data: Tree::new(),
-            timestamp: 0,
+    /// Reads all but the files: [`Deb::data`] stays empty.
+    pub fn read_control<R: Read + Seek>(mut input: R, limits: &Limits) -> Result<Self, Error> {
+        let control = read_control(&mut input, limits)?;
+        Self::assemble(control, Tree::new())
+    }
+
+    fn assemble(control: Control, data: Tree) -> Result<Self, Error> {
+        let Control { mut files, timestamp, .. } = control;
+        let bytes =
+            files.remove("control").ok_or_else(|| Error::Layout("there is no control file".into()))?;
+        let control = control::parse_one(&bytes)?;
+        for field in ["Package", "Version", "Architecture"] {
+            control.require(field)?;
+        }
+        let scripts = SCRIPTS.iter().filter_map(|name| files.remove_entry(*name)).collect::<BTreeMap<_, _>>();
+        let mut text = |name: &str| -> Result<String, Error> {
+            String::from_utf8(files.remove(name).unwrap_or_default())
+                .map_err(|_| Error::Member { member: name.to_owned(), reason: "not UTF-8".into() })
         };
-        for (path, node) in tree.iter() {
-            let Kind::File { digest, .. } = &node.kind else { continue };
-            let name = path.as_str();
-            let content = store
-                .read(digest)
-                .map_err(|e| Error::Control { file: name.to_owned(), reason: e.to_string() })?;
-            match name {
-                "control" => deb.control = content,
-                "triggers" => deb.triggers = Some(content),
-                "conffiles" => {
-                    let text = String::from_utf8(content).map_err(|_| Error::Control {
-                        file: name.to_owned(),
-                        reason: "not UTF-8".into(),
-                    })?;
-                    // `remove-on-upgrade PATH` names a file that is not there any more.
-                    let kept = text.lines().map(str::trim).filter(|l| l.starts_with('/'));
-                    deb.conffiles = kept.map(str::to_owned).collect();
-                }
-                _ if SCRIPTS.contains(&name) => {
-                    deb.scripts.insert(name.to_owned(), content);
-                }
-                _ => {
-                    deb.other.insert(name.to_owned(), content);
-                }
+        let (mut conffiles, mut removed_conffiles) = (Vec::new(), Vec::new());
+        for line in text("conffiles")?.lines().map(str::trim).filter(|l| !l.is_empty()) {
+            match line.strip_prefix("remove-on-upgrade ") {
+                Some(path) => removed_conffiles.push(path.trim().to_owned()),
+                None => conffiles.push(line.to_owned()),
             }
         }
-        if deb.control.is_empty() {
-            return Err(Error::Control { file: "control".into(), reason: "it is missing or empty".into() });
-        }
-        Ok(deb)
+        let (triggers, md5sums) = (text("triggers")?, text("md5sums")?);
+        Ok(Self {
+            control,
+            scripts,
+            conffiles,
+            removed_conffiles,
+            triggers,
+            md5sums,
+            other: files,
+            data,
+            timestamp,
+        })
     }
 }
 
-fn read_exact(input: &mut impl Read, buffer: &mut [u8], offset: u64) -> Result<(), Error> {
-    input.read_exact(buffer).map_err(|e| match e.kind() {
-        io::ErrorKind::UnexpectedEof => Error::Archive { offset, reason: "the file ends here".into() },
-        _ => Error::Io(e),
-    })
-}
-
-/// Reads the 60-byte header of the next ar member.
-fn next_member<'a, R: Read>(input: &'a mut R, offset: &mut u64) -> Result<Member<'a, R>, Error> {
-    let at = *offset;
-    let fail = |reason: &str| Error::Archive { offset: at, reason: reason.to_owned() };
-    let mut header = [0; 60];
-    read_exact(input, &mut header, at)?;
-    if &header[58..60] != b"`\n" {
-        return Err(fail("an ar member header does not end as it should"));
-    }
-    let field = |range: std::ops::Range<usize>| std::str::from_utf8(&header[range]).map(str::trim);
-    let name = field(0..16).map_err(|_| fail("the name of an ar member is not text"))?;
-    let name = name.strip_suffix('/').unwrap_or(name).to_owned();
-    let timestamp = field(16..28).ok().and_then(|t| t.parse().ok()).unwrap_or(0);
-    let size: u64 = field(48..58)
-        .ok()
-        .and_then(|t| t.parse().ok())
-        .ok_or_else(|| fail("the size of an ar member is not a number"))?;
-    let padding = size % 2;
-    *offset = at + 60 + size + padding;
-    Ok(Member { name, timestamp, content: input.take(size), padding })
-}
-
-/// Skips what is left of a member.
-fn finish_member<R: Read>(mut member: Member<'_, R>) -> Result<(), Error> {
-    io::copy(&mut member.content, &mut io::sink())?;
-    let input = member.content.into_inner();
-    io::copy(&mut input.take(member.padding), &mut io::sink())?;
-    Ok(())
-}
-
-fn read_tar_member<R: Read>(
-    mut member: Member<'_, R>,
-    expected: &str,
-    store: &Store,
-    limit: u64,
-    entries: usize,
-) -> Result<Tree, Error> {
-    let name = member.name.clone();
-    let tar_error = |source| Error::Tar { member: name.clone(), source };
-    let limits = lazuli_tree::Limits { entries, file_size: limit, total_size: limit };
-    let suffix = name.strip_prefix(expected).unwrap_or("?");
-    let content = &mut member.content;
-    let mut unpacked: Box<dyn Read + '_> = match suffix {
-        "" => Box::new(content),
-        ".gz" => Box::new(flate2::read::GzDecoder::new(content)),
-        ".xz" => Box::new(liblzma::read::XzDecoder::new_multi_decoder(content)),
-        ".zst" => Box::new(zstd::stream::read::Decoder::new(content)?),
-        _ => {
-            let reason = format!("the member is `{name}`, not {expected} with .gz, .xz, .zst or nothing");
-            return Err(Error::Archive { offset: 0, reason });
+fn read_control<R: Read + Seek>(input: &mut R, limits: &Limits) -> Result<Control, Error> {
+    let members = ar::members(input).map_err(|e| match e {
+        ar::Error::Io(e) => Error::Io(e),
+        damaged @ ar::Error::Damaged { .. } => Error::Container(damaged.to_string()),
+    })?;
+    let timestamp = members.iter().map(|m| m.mtime).max().unwrap_or(0);
+    // Members with a leading underscore are for others (deb(5)).
+    let mut members = members.into_iter().filter(|m| !m.name.starts_with('_'));
+    let mut next = |wanted: &str| {
+        let member = members.next().ok_or_else(|| Error::Layout(format!("there is no {wanted}")))?;
+        if member.name == wanted || (wanted != BINARY && member.name.starts_with(wanted)) {
+            Ok(member)
+        } else {
+            Err(Error::Layout(format!("{} where {wanted} should be", member.name)))
         }
     };
-    // The tar reader's own limits count file contents; this one counts headers and padding too.
-    let overhead = entries as u64 * 4096;
-    let tree = read_tar(io::BufReader::new((&mut unpacked).take(limit.saturating_add(overhead))), store, &limits)
-        .map_err(tar_error)?;
-    drop(unpacked);
-    finish_member(member)?;
-    Ok(tree)
+    let (binary, control, data) = (next(BINARY)?, next("control.tar")?, next("data.tar")?);
+    check_format(input, &binary)?;
+    let mut reader = unpack(input, &control, "control.tar", limits.control_total, limits)?;
+    let files = read_control_tar(&mut reader, &control.name, limits)?;
+    finish(&mut reader, &control.name)?;
+    Ok(Control { files, data, timestamp })
 }
+
+const BINARY: &str = "debian-binary";
+
+/// The format's version: any 2.x is readable, a 3 would not be.
+fn check_format<R: Read + Seek>(input: &mut R, member: &ar::Member) -> Result<(), Error> {
+    let mut version = String::new();
+    input.seek(SeekFrom::Start(member.offset))?;
+    input.take(member.size.min(64)).read_to_string(&mut version)?;
+    let line = version.lines().next().unwrap_or("");
+    if line.starts_with("2.") {
+        Ok(())
+    } else {
+        Err(Error::Layout(format!("format version `{line}` is not 2.0")))
+    }
+}
+
+fn read_control_tar(
+    reader: &mut dyn Read,
+    member: &str,
+    limits: &Limits,
+) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+    let fail = |reason: String| Error::Member { member: member.to_owned(), reason };
+    let io = |e: io::Error| fail(e.to_string());
+    let mut files = BTreeMap::new();
+    let mut archive = tar::Archive::new(reader);
+    for (number, entry) in archive.entries().map_err(io)?.enumerate() {
+        let mut entry = entry.map_err(io)?;
+        if number >= limits.control_entries {
+            return Err(fail(format!("more than {} entries", limits.control_entries)));
+        }
+        let path = entry.path_bytes().into_owned();
+        let path = String::from_utf8_lossy(&path);
+        let name = path.strip_prefix("./").unwrap_or(&path).trim_end_matches('/');
+        match entry.header().entry_type() {
+            tar::EntryType::Directory if name.is_empty() || name == "." => continue,
+            tar::EntryType::Regular | tar::EntryType::Continuous => {}
+            other => return Err(fail(format!("`{path}` is a {other:?}, not a file"))),
+        }
+        if name.is_empty() || name == ".." || name == "." || name.contains(['/', '\0']) {
+            return Err(fail(format!("`{path}` is not the name of a control file")));
+        }
+        let size = entry.size();
+        if size > limits.control_file {
+            return Err(fail(format!("`{name}` has {size} bytes, more than {}", limits.control_file)));
+        }
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).map_err(io)?;
+        if content.len() as u64 != size {
+            return Err(fail(format!("the archive ends inside `{name}`")));
+        }
+        if files.insert(name.to_owned(), content).is_some() {
+            return Err(fail(format!("`{name}` appears twice")));
+        }
+    }
+    Ok(files)
+}
+
+/// A reader of the unpacked member; more than `most` bytes are an error.
+fn unpack<'a, R: Read + Seek>(
+    input: &'a mut R,
+    member: &ar::Member,
+    stem: &str,
+    most: u64,
+    limits: &Limits,
+) -> Result<Capped<'a>, Error> {
+    let fail = |reason: String| Error::Member { member: member.name.clone(), reason };
+    input.seek(SeekFrom::Start(member.offset))?;
+    let packed = BufReader::with_capacity(64 << 10, input.take(member.size));
+    let reader: Box<dyn Read + 'a> = match member.name.strip_prefix(stem).unwrap_or("") {
+        "" => Box::new(packed),
+        ".gz" => Box::new(MultiGzDecoder::new(packed)),
+        ".xz" => {
+            let stream =
+                liblzma::stream::Stream::new_stream_decoder(limits.memory, liblzma::stream::CONCATENATED)
+                    .map_err(|e| fail(e.to_string()))?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(packed, stream))
+        }
+        ".zst" => {
+            let mut decoder =
+                zstd::stream::read::Decoder::with_buffer(packed).map_err(|e| fail(e.to_string()))?;
+            decoder.window_log_max(limits.memory.max(1).ilog2().min(31)).map_err(|e| fail(e.to_string()))?;
+            Box::new(decoder)
+        }
+        other => return Err(fail(format!("packed as `{other}`; only .gz, .xz, .zst and none are known"))),
+    };
+    Ok(Capped { reader, left: most, most })
+}
+
+/// Reads to the end, so that checksums at the end of the packed stream are looked at.
+fn finish(reader: &mut Capped<'_>, member: &str) -> Result<(), Error> {
+    io::copy(reader, &mut io::sink())
+        .map(|_| ())
+        .map_err(|e| Error::Member { member: member.to_owned(), reason: e.to_string() })
+}
+
+/// A reader that fails beyond a number of bytes.
+struct Capped<'a> {
+    reader: Box<dyn Read + 'a>,
+    left: u64,
+    most: u64,
+}
+
+impl Read for Capped<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.reader.read(buffer)?;
+        self.left = self
+            .left
+            .checked_sub(n as u64)
+            .ok_or_else(|| io::Error::other(format!("it unpacks to more than {} bytes", self.most)))?;
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+#[path = "deb_tests.rs"]
+mod tests;

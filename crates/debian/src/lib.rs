@@ -10,10 +10,10 @@
 //! Formats: deb822(5), deb-control(5), deb(5), dsc(5), deb-version(7), Debian Policy chapters 5 and 7,
 //! sources.list(5); RFC 9580 for signatures.
 
-//pub mod closure;
+pub mod closure;
 pub mod control;
-//pub mod deb;
-//pub mod dsc;
+pub mod deb;
+pub mod dsc;
 pub mod index;
 pub mod mirror;
 mod openpgp;
@@ -21,5 +21,5 @@ pub mod relation;
 pub mod release;
 pub mod version;
 
-//mod ar;
+mod ar;
 mod date;
