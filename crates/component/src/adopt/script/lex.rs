@@ -19,9 +19,8 @@ pub(super) enum Token {
 }
 
 /// Longest operators first.
-const OPERATORS: [&str; 18] = [
-    "<<-", "&&", "||", ";;", "<<", ">>", "<&", ">&", "<>", ">|", "&>", "|", "&", ";", "<", ">", "(", ")",
-];
+const OPERATORS: [&str; 18] =
+    ["<<-", "&&", "||", ";;", "<<", ">>", "<&", ">&", "<>", ">|", "&>", "|", "&", ";", "<", ">", "(", ")"];
 pub(super) const REDIRECTIONS: [&str; 10] = ["<<-", "<<", ">>", "<&", ">&", "<>", ">|", "&>", "<", ">"];
 
 /// The tokens of a script, each with its line.

@@ -95,6 +95,8 @@ pub enum Kind {
     Group(Vec<AndOr>),
     /// `for`, `while` or `until`: what is looped over or asked, and the body.
     Loop {
+        /// The variable of `for`.
+        variable: Option<String>,
         /// Words of `for`.
         words: Vec<String>,
         /// Condition of `while` and `until`.
@@ -362,11 +364,12 @@ impl Parser {
     }
 
     fn loop_command(&mut self) -> Result<Kind, SyntaxError> {
+        let mut variable = None;
         let mut words = Vec::new();
         let mut condition = Vec::new();
         if self.is_word("for") {
             self.at += 1;
-            self.take_word()?;
+            variable = Some(self.take_word()?);
             self.newlines();
             if self.is_word("in") {
                 self.at += 1;
@@ -384,7 +387,7 @@ impl Parser {
         self.reserved("do")?;
         let body = self.list(&["done"])?;
         self.reserved("done")?;
-        Ok(Kind::Loop { words, condition, body })
+        Ok(Kind::Loop { variable, words, condition, body })
     }
 
     fn brace_group(&mut self) -> Result<Kind, SyntaxError> {
