@@ -1,6 +1,6 @@
 # Is the final kernel configuration exactly what the fragments ask for?
 #
-#   find -name 'Kconfig*' ... | xargs cat >symbols   (see kernel.spec)
+#   find . -name 'Kconfig*' -type f -exec cat {} + >symbols
 #   awk -f check-config.awk symbols .config fragment.config...
 #
 # First file: every Kconfig text of the source tree, to know which options exist at all. Second file: the final
@@ -61,6 +61,6 @@ part == 2 {
 
 END {
     if (part < 3) { print "check-config.awk: no fragments given" > "/dev/stderr"; exit 1 }
-    if (wrong) { print "check-config.awk: " wrong " of " requests " requests are not met" > "/dev/stderr"; exit 1 }
+    if (wrong) { print "check-config.awk: " wrong " faults, " requests " requests" > "/dev/stderr"; exit 1 }
     print "check-config.awk: all " requests " requests are met"
 }
