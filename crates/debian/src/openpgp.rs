@@ -360,4 +360,4 @@ fn tag(packet: &Packet) -> Tag {
 
 #[cfg(test)]
 #[path = "openpgp_tests.rs"]
-mod tests;
+pub(crate) mod tests;
