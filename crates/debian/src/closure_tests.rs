@@ -1,6 +1,7 @@
 use super::*;
 use crate::index::parse_packages;
 use proptest::prelude::*;
+use std::fmt::Write as _;
 
 /// Packages from lines `name version; Field: value; ...`.
 fn packages(lines: &str) -> Vec<BinaryPackage> {
@@ -8,11 +9,15 @@ fn packages(lines: &str) -> Vec<BinaryPackage> {
     for line in lines.lines().map(str::trim).filter(|l| !l.is_empty()) {
         let mut parts = line.split(';').map(str::trim);
         let (name, version) = parts.next().unwrap().split_once(' ').unwrap();
-        text.push_str(&format!(
-            "Package: {name}\nVersion: {version}\nArchitecture: amd64\nFilename: pool/{name}.deb\nSize: 1\nSHA256: {}\n",
-            "0".repeat(64)
-        ));
-        parts.for_each(|field| text.push_str(&format!("{field}\n")));
+        let digest = "0".repeat(64);
+        writeln!(
+            text,
+            "Package: {name}\nVersion: {version}\nArchitecture: amd64\nFilename: pool/{name}.deb\nSize: 1\nSHA256: {digest}"
+        )
+        .unwrap();
+        for field in parts {
+            writeln!(text, "{field}").unwrap();
+        }
         text.push('\n');
     }
     parse_packages(text.as_bytes()).unwrap()

@@ -140,11 +140,11 @@ pub struct Paragraphs<'a> {
 impl<'a> Paragraphs<'a> {
     /// A reader of `text`.
     pub fn new(text: &'a [u8]) -> Result<Self, Error> {
-        let newlines = |bytes: &[u8]| bytes.iter().filter(|b| **b == b'\n').count();
-        let rest = std::str::from_utf8(text)
-            .map_err(|e| Error::new(1 + newlines(&text[..e.valid_up_to()]), Reason::Encoding))?;
+        let line_at = |offset: usize| text[..offset].split(|b| *b == b'\n').count();
+        let rest =
+            std::str::from_utf8(text).map_err(|e| Error::new(line_at(e.valid_up_to()), Reason::Encoding))?;
         if let Some(at) = rest.find('\0') {
-            return Err(Error::new(1 + newlines(&text[..at]), Reason::Nul));
+            return Err(Error::new(line_at(at), Reason::Nul));
         }
         Ok(Self { rest, line: 1, fields: Vec::new() })
     }

@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use std::fmt::Write as _;
 
 #[test]
 fn fields_continuations_and_paragraphs() {
@@ -42,8 +43,8 @@ fn damage_is_named_with_its_line() {
     assert_eq!(reason(b"A: 1\nB: \0\n"), (2, Reason::Nul));
     assert_eq!(reason(b"A b: 1\n"), (1, Reason::Name("A b".into())));
     assert_eq!(reason(b": 1\n"), (1, Reason::Name(String::new())));
-    let many: String = (0..=MAX_FIELDS).map(|i| format!("F{i}: 1\n")).collect();
-    assert_eq!(reason(many.as_bytes()).1, Reason::Fields);
+    let many: Vec<String> = (0..=MAX_FIELDS).map(|i| format!("F{i}: 1")).collect();
+    assert_eq!(reason(many.join("\n").as_bytes()).1, Reason::Fields);
     assert_eq!(parse_one(b"").unwrap_err().reason, Reason::Count { expected: 1, found: 0 });
     assert_eq!(parse_one(b"A: 1\n\nA: 2\n").unwrap_err().reason, Reason::Count { expected: 1, found: 2 });
 }
@@ -61,7 +62,7 @@ proptest! {
     ) {
         let mut text = String::new();
         for (name, value) in &fields {
-            text.push_str(&format!("{name}: {value}\n"));
+            writeln!(text, "{name}: {value}").unwrap();
         }
         let doubled = format!("{text}{gap}{text}");
         let all = parse(doubled.as_bytes()).unwrap();

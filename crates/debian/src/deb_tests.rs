@@ -65,7 +65,7 @@ fn read_with(bytes: &[u8], limits: &Limits) -> Result<(Deb, Store, tempfile::Tem
 }
 
 fn error(bytes: &[u8]) -> String {
-    read_with(bytes, &Limits::default()).err().expect("must fail").to_string()
+    read_with(bytes, &Limits::default()).expect_err("must fail").to_string()
 }
 
 #[test]

@@ -170,15 +170,13 @@ fn discover_with(
         return Mirror::new(&base, Origin::Config(config.to_owned()));
     }
     let sources = apt::sources(apt, read);
-    match apt::choose(&sources)? {
-        Some(mirror) => Ok(mirror),
-        None => {
-            let mut seen: Vec<&str> = sources.iter().map(|s| s.uri.as_str()).collect();
-            seen.dedup();
-            let seen = (!seen.is_empty()).then(|| seen.join(", "));
-            Err(Error::NotFound { seen, config: config.to_owned() })
-        }
+    if let Some(mirror) = apt::choose(&sources)? {
+        return Ok(mirror);
     }
+    let mut seen: Vec<&str> = sources.iter().map(|s| s.uri.as_str()).collect();
+    seen.dedup();
+    let seen = (!seen.is_empty()).then(|| seen.join(", "));
+    Err(Error::NotFound { seen, config: config.to_owned() })
 }
 
 /// The user's configuration file as far as this crate is concerned.

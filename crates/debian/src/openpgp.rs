@@ -101,17 +101,15 @@ impl Keyring {
             signers.push(issuer(signature));
             for trusted in &self.keys {
                 match trusted.check(signature, hashed.as_bytes(), now) {
-                    None => {}
                     Some(Ok(())) => {
                         let mut text = text;
                         text.push('\n');
                         return Ok(Verified { text, signer: fingerprint(&trusted.key) });
                     }
-                    Some(Err(error)) => {
-                        if worst.is_none() || matches!(error, Error::BadSignature { .. }) {
-                            worst = Some(error);
-                        }
+                    Some(Err(error)) if worst.is_none() || matches!(error, Error::BadSignature { .. }) => {
+                        worst = Some(error);
                     }
+                    Some(Err(_)) | None => {}
                 }
             }
         }
@@ -227,7 +225,7 @@ fn evaluate(key: SignedPublicKey) -> Result<Trusted, String> {
             subkeys.push(Subkey { index, expires: expiry(created, binding), revoked });
         }
     }
-    Ok(Trusted { user, expires, revoked, signs, subkeys, key })
+    Ok(Trusted { key, user, expires, revoked, signs, subkeys })
 }
 
 /// Whether the subkey, too, says that it belongs to the primary key: otherwise anybody could claim

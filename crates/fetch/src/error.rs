@@ -112,7 +112,7 @@ impl Error {
 const LISTED: usize = 10;
 
 fn list(missing: &[Missing]) -> String {
-    let mut text = missing
+    let text = missing
         .iter()
         .take(LISTED)
         .map(|m| match m.urls.first() {
@@ -121,8 +121,8 @@ fn list(missing: &[Missing]) -> String {
         })
         .collect::<Vec<_>>()
         .join(", ");
-    if missing.len() > LISTED {
-        text.push_str(&format!(" and {} more", missing.len() - LISTED));
+    match missing.len().checked_sub(LISTED) {
+        Some(more) if more > 0 => format!("{text} and {more} more"),
+        _ => text,
     }
-    text
 }
