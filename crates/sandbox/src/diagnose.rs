@@ -104,7 +104,11 @@ impl Host {
                     .to_owned(),
             );
         }
-        None
+        (mounting == Mounting::No).then(|| {
+            "Linux refuses user namespaces inside a chroot, and a security module can forbid them: run it \
+             outside a chroot, and look for a denial in the kernel's log (`dmesg`)."
+                .to_owned()
+        })
     }
 }
 
@@ -168,7 +172,7 @@ mod tests {
             apparmor_restrict: Some(1),
             ..Host::default()
         };
-        assert_eq!(hint(&host, Errno::PERM), "");
+        assert!(!hint(&host, Errno::PERM).contains("sysctl"));
     }
 
     #[test]
