@@ -8,6 +8,7 @@
 
 use lazuli_component::adopt::script::{Status, survey};
 use lazuli_component::adopt::suggest::acknowledgement_block;
+use lazuli_debian::deb::{Deb, Limits};
 use lazuli_fs as fs;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,14 +21,12 @@ fn main() -> Result<(), Error> {
     let Some(directory) = arguments.first() else { return Err("usage: script_fates DIRECTORY".into()) };
     let option = |name: &str| arguments.iter().any(|a| a == name);
     let (toml, all) = (option("--toml"), option("--all"));
-    let temporary = tempfile::tempdir()?;
-    let store = lazuli_store::Store::open(temporary.path())?;
     let mut needed = 0;
     let mut entries = fs::read_dir(directory)?;
     entries.sort();
     let mut total = 0;
     for entry in entries {
-        let Some((scripts, triggers)) = read(&entry, &store)? else { continue };
+        let Some((scripts, triggers)) = read(&entry)? else { continue };
         let file = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let package = file.split('_').next().unwrap_or_default();
         for fate in survey(&scripts, triggers.as_deref(), &[]) {
@@ -53,7 +52,7 @@ fn main() -> Result<(), Error> {
     Ok(())
 }
 
-fn read(entry: &Path, store: &lazuli_store::Store) -> Result<Option<Scripts>, Error> {
+fn read(entry: &Path) -> Result<Option<Scripts>, Error> {
     if entry.is_dir() {
         let mut scripts = BTreeMap::new();
         for name in ["preinst", "postinst", "prerm", "postrm", "config"] {
@@ -67,10 +66,6 @@ fn read(entry: &Path, store: &lazuli_store::Store) -> Result<Option<Scripts>, Er
     if entry.extension().is_none_or(|e| e != "deb") {
         return Ok(None);
     }
-    let directory = store.root().join("control");
-    if directory.exists() {
-        fs::remove_dir_all(&directory)?;
-    }
-    std::process::Command::new("dpkg-deb").arg("-e").arg(entry).arg(&directory).status()?;
-    read(&directory, store)
+    let deb = Deb::read_control(fs::open(entry)?, &Limits::default())?;
+    Ok(Some((deb.scripts, (!deb.triggers.is_empty()).then(|| deb.triggers.into_bytes()))))
 }

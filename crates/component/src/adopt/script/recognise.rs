@@ -3,7 +3,7 @@
 use super::action::{Actions, Split, matching, relevant, split_test};
 use super::lex::literal;
 use super::shell::{AndOr, Command, Join, Kind, Pipeline, Redirect, SyntaxError, parse};
-use super::tools::{DEBCONF, READERS, Tool, tool};
+use super::tools::{DEBCONF, NOTHING, READERS, Tool, only_at_run_time, tool};
 use super::{Alternative, Effect, triggers};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -268,7 +268,7 @@ impl Walker<'_> {
     fn command(&mut self, command: &Command, context: &Context) -> Split {
         let unknown = Split::unknown(&context.actions);
         if context.actions.is_empty() {
-            return unknown;
+            return Split { exact: true, ..unknown };
         }
         if !command.redirects.iter().all(|r| self.redirect(r)) {
             self.unknown(command);
@@ -425,6 +425,9 @@ impl Walker<'_> {
         let arguments: Vec<Option<String>> = words[1..].iter().map(|w| self.value(w)).collect();
         let all: Option<Vec<&str>> = arguments.iter().map(Option::as_deref).collect();
         let block = self.blocks.iter().find(|b| b.first <= command.line && command.end <= b.last);
+        if name == "exit" && block.is_some_and(|b| b.known.is_some()) {
+            return true;
+        }
         if let Some(Block { tool: tool_name, known: Some(tool), .. }) = block
             && tool.commands.contains(&name)
         {
@@ -441,14 +444,19 @@ impl Walker<'_> {
             self.nothing("debconf", "there is no debconf")
         } else {
             match name {
-                "dpkg-maintscript-helper" => self.nothing(name, "it moves files of older Debian releases"),
-                "py3compile" | "py3clean" | "pypy3compile" => self.nothing(name, "byte code is not shipped"),
-                "systemctl"
-                    if !matches!(all.as_deref(), Some(["daemon-reload"] | ["--system", "daemon-reload"])) =>
+                "dpkg-divert" => {
+                    let diverts_nothing = words.iter().any(|w| w == "--no-rename");
+                    diverts_nothing
+                        && words.iter().any(|w| w.contains(".usr-is-merged"))
+                        && self.nothing(name, "/bin, /sbin and /lib have always been links to /usr here")
+                }
+                "update-rc.d" | "systemctl" | "/bin/systemctl" | "udevadm"
+                    if !all.as_deref().is_some_and(|all| only_at_run_time(name, all)) =>
                 {
                     false
                 }
-                "ldconfig" | "systemctl" | "update-alternatives" | "setcap" => {
+                "ldconfig" | "systemctl" | "/bin/systemctl" | "deb-systemd-invoke" | "update-alternatives"
+                | "setcap" | "systemd-sysusers" | "systemd-tmpfiles" => {
                     self.effect(name, &arguments, all.as_deref(), context.conditional)
                 }
                 "dpkg-trigger" => arguments.iter().all(|a| {
@@ -457,7 +465,10 @@ impl Walker<'_> {
                 // Taken back when a capability is set instead.
                 "chmod" => matches!(all.as_deref(), Some(["u-s", path])
                     if self.effects.iter().any(|e| matches!(e, Effect::Capability { path: p, .. } if p == path))),
-                _ => false,
+                _ => match NOTHING.iter().find(|(commands, _)| commands.contains(&name)) {
+                    Some((_, why)) => self.nothing(name, why),
+                    None => false,
+                },
             }
         }
     }
@@ -485,7 +496,7 @@ impl Walker<'_> {
                 }
                 return true;
             }
-            ("deb-systemd-invoke" | "systemctl", _) => {
+            ("deb-systemd-invoke" | "systemctl" | "/bin/systemctl", _) => {
                 return self
                     .nothing("starting, stopping and reloading units", "the init system does it at boot");
             }

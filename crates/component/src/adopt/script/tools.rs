@@ -109,13 +109,37 @@ pub(super) const READERS: &[&str] = &[
     "export",
     "local",
     "readonly",
-    "unset",
+    "unset", "umask", "pidof", "ischroot",
     "dpkg-query",
     "return",
     "break",
     "continue",
     "seq",
 ];
+
+/// Commands that nothing replaces, wherever they stand, and why.
+pub(super) const NOTHING: &[(&[&str], &str)] = &[
+    (&["dpkg-maintscript-helper"], "it moves files of older Debian releases"),
+    (&["py3compile", "py3clean", "pypy3compile"], "byte code is not shipped"),
+    (&["invoke-rc.d", "update-rc.d"], "systemd is the only service manager"),
+    (&["update-initramfs"], "there is no initrd"),
+    (&["update-grub"], "the boot loader is systemd-boot"),
+    (&["udevadm"], "devices are enumerated at boot"),
+];
+
+/// Whether the command with these arguments acts on the running system only, which an image is not.
+pub(super) fn only_at_run_time(name: &str, arguments: &[&str]) -> bool {
+    let verb = arguments.iter().find(|a| !a.starts_with('-')).copied().unwrap_or_default();
+    match name {
+        "udevadm" => matches!(verb, "control" | "trigger" | "settle"),
+        "update-rc.d" => arguments.iter().any(|a| matches!(*a, "defaults" | "remove")),
+        _ => matches!(
+            verb,
+            "daemon-reload" | "daemon-reexec" | "start" | "stop" | "restart" | "try-restart" | "reload"
+                | "reload-or-restart" | "try-reload-or-restart" | "is-active" | "is-enabled" | "is-system-running"
+        ),
+    }
+}
 
 /// debconf's commands, debconf-devel(7). Their only effect is on debconf's own database.
 pub(super) const DEBCONF: &[&str] = &[

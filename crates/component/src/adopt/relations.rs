@@ -1,0 +1,187 @@
+//! Relations between packages: Debian's in RPM's words.
+//!
+//! | Debian | RPM |
+//! |---|---|
+//! | `Depends: a (>= 1-2), b \| c` | `Requires: a >= 1-2`, `Requires: (b or c)` |
+//! | `Pre-Depends` | `Requires`, without the flags of scriptlets: there are none, and RPM forgets requirements that only scriptlets have once the package is installed |
+//! | `Recommends`, `Suggests`, `Enhances` | the same, rich where there are alternatives |
+//! | `Provides: v (= 1)` | `Provides: v = 1-0` |
+//! | `Conflicts`, `Breaks` | `Conflicts` |
+//! | `Replaces` together with `Conflicts` or `Breaks`, and a *versioned* `Provides` of the same name | also `Obsoletes: NAME < VERSION`: the package was renamed |
+//! | `Replaces` otherwise | nothing: RPM has no rule for taking files over, and `Conflicts` says which versions do not go together |
+//!
+//! Policy 7.6.2 lets a package push out another one with `Conflicts` and `Replaces` alone. That is not
+//! turned into `Obsoletes`, because RPM's tools follow an obsoletion at every *upgrade*: a host with
+//! `resolvconf` would get `systemd-resolved` in its place unasked.
+//!
+//! A version without a revision is compared as with revision 0 in Debian, while RPM ignores the
+//! release if one side has none; so `-0` is written out. A package may conflict with a name that it
+//! provides itself (only one mail server at a time); RPM has the same rule, so it is kept.
+//! Qualifiers such as `:any` are dropped; architecture restrictions and build profiles are evaluated for
+//! this architecture and a normal build.
+//!
+//! Debian leaves out dependencies on packages marked `Essential` (`bash`, `coreutils`, `sed` ...). What
+//! programs need of them shows up as sonames and interpreters; a shell script that calls `sed` says
+//! nothing, so images must name the usual commands themselves.
+
+use super::names;
+use lazuli_debian::relation::{Alternative, Op, Relation};
+use lazuli_rpm::{Dependency, DependencyFlags};
+
+/// One alternative as a dependency; `None` if it is not for this architecture.
+fn one(alternative: &Alternative, architecture: &str) -> Option<Dependency> {
+    if let Some(qualifier) = &alternative.arch_qualifier
+        && !["any", "native", "all", architecture].contains(&qualifier.as_str())
+    {
+        return None;
+    }
+    if !applies(alternative, architecture) {
+        return None;
+    }
+    Some(match &alternative.version {
+        None => Dependency::any(&alternative.name),
+        Some((op, version)) => {
+            let flags = match op {
+                Op::Earlier => DependencyFlags::LESS,
+                Op::EarlierOrEqual => DependencyFlags::LESS | DependencyFlags::EQUAL,
+                Op::Equal => DependencyFlags::EQUAL,
+                Op::LaterOrEqual => DependencyFlags::GREATER | DependencyFlags::EQUAL,
+                Op::Later => DependencyFlags::GREATER,
+            };
+            Dependency::versioned(&alternative.name, flags, names::evr(version).to_string())
+        }
+    })
+}
+
+/// Whether restrictions like `[amd64]` and `<!nocheck>` let the alternative count.
+fn applies(alternative: &Alternative, architecture: &str) -> bool {
+    let list = &alternative.architectures;
+    let here = match list.first() {
+        None => true,
+        Some(first) if first.starts_with('!') => !list.iter().any(|a| a[1..] == *architecture),
+        Some(_) => list.iter().any(|a| a == architecture || a == "any" || a == "linux-any"),
+    };
+    // No profile is active: a restriction holds if all of its terms are negated.
+    let profiles = &alternative.profiles;
+    here && (profiles.is_empty() || profiles.iter().any(|p| p.iter().all(|term| term.starts_with('!'))))
+}
+
+/// The relation as one dependency, rich if it has alternatives; `None` if none of them is for this
+/// architecture.
+pub fn dependency(relation: &Relation, architecture: &str) -> Option<Dependency> {
+    let mut all: Vec<Dependency> = Vec::new();
+    for dependency in relation.alternatives.iter().filter_map(|a| one(a, architecture)) {
+        if !all.contains(&dependency) {
+            all.push(dependency);
+        }
+    }
+    match all.len() {
+        0 => None,
+        1 => all.pop(),
+        _ => {
+            let text: Vec<String> = all.iter().map(ToString::to_string).collect();
+            Some(Dependency::any(format!("({})", text.join(" or "))))
+        }
+    }
+}
+
+/// Each alternative as a dependency of its own, for fields that have no alternatives.
+pub fn dependencies<'a>(relations: &'a [Relation], architecture: &'a str) -> impl Iterator<Item = Dependency> + 'a {
+    relations.iter().flat_map(|r| &r.alternatives).filter_map(move |a| one(a, architecture))
+}
+
+/// The names of packages that this one is the renamed form of, as `Obsoletes`.
+pub fn obsoletes(
+    package: &str,
+    provides: &[Relation],
+    replaces: &[Relation],
+    conflicts: &[Relation],
+    breaks: &[Relation],
+) -> Vec<Dependency> {
+    let names = |relations: &[Relation], name: &str| {
+        relations.iter().flat_map(|r| &r.alternatives).any(|a| a.name == name)
+    };
+    provides
+        .iter()
+        .flat_map(|r| &r.alternatives)
+        .filter(|p| p.name != package && names(replaces, &p.name))
+        .filter(|p| names(conflicts, &p.name) || names(breaks, &p.name))
+        .filter_map(|p| {
+            let (_, version) = p.version.as_ref()?;
+            let evr = names::evr(version).to_string();
+            Some(Dependency::versioned(&p.name, DependencyFlags::LESS, evr))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lazuli_debian::relation::parse;
+    use lazuli_rpm::Evr;
+    use proptest::prelude::*;
+
+    fn shown(text: &str) -> Vec<String> {
+        parse(text).unwrap().iter().filter_map(|r| dependency(r, "amd64")).map(|d| d.to_string()).collect()
+    }
+
+    #[test]
+    fn each_form_has_its_counterpart() {
+        for (debian, rpm) in [
+            ("a", "a"),
+            ("a (>= 1:2.3-4)", "a >= 1:2.3-4"),
+            ("a (<< 2)", "a < 2-0"),
+            ("a (>> 2~)", "a > 2~-0"),
+            ("a (= 1.2-3+b1)", "a = 1.2-3+b1"),
+            ("a:any (<= 2-1)", "a <= 2-1"),
+            ("a | b (>= 2) | a", "(a or b >= 2-0)"),
+            ("libc6:i386 | a", "a"),
+            ("a [!amd64] | b [amd64 arm64]", "b"),
+            ("a <!nocheck> | b <cross>", "a"),
+        ] {
+            assert_eq!(shown(debian), [rpm], "{debian}");
+        }
+        assert!(shown("a [arm64], libc6:i386").is_empty());
+    }
+
+    #[test]
+    fn only_a_rename_obsoletes() {
+        let p = |t: &str| parse(t).unwrap();
+        let renamed = obsoletes(
+            "libfoo1t64",
+            &p("libfoo1 (= 1.4-2), foo-api"),
+            &p("libfoo1"),
+            &p(""),
+            &p("libfoo1 (<< 1.4-2)"),
+        );
+        assert_eq!(renamed, [Dependency::parse("libfoo1 < 1.4-2").unwrap()]);
+        let exclusive = obsoletes("resolver", &p("resolvconf"), &p("resolvconf"), &p("resolvconf"), &p(""));
+        assert!(exclusive.is_empty());
+    }
+
+    /// RPM's rule for `Requires: OP wanted` against `Provides: = have`.
+    fn rpm_holds(dependency: &Dependency, have: &Evr) -> bool {
+        let wanted: Evr = dependency.evr.parse().unwrap();
+        let flags = dependency.flags;
+        match have.cmp(&wanted) {
+            std::cmp::Ordering::Less => flags.contains(DependencyFlags::LESS),
+            std::cmp::Ordering::Equal => flags.contains(DependencyFlags::EQUAL),
+            std::cmp::Ordering::Greater => flags.contains(DependencyFlags::GREATER),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1024))]
+        #[test]
+        fn a_version_is_accepted_by_both_or_by_neither(
+            op in "<<|<=|=|>=|>>",
+            wanted in "[0-2](\\.[0-2])?(~rc1)?(-[0-2](\\+b1)?)?",
+            have in "[0-2](\\.[0-2])?(~rc1)?(-[0-2](\\+b1)?)?",
+        ) {
+            let relation = parse(&format!("a ({op} {wanted})")).unwrap();
+            let have: lazuli_debian::version::Version = have.parse().unwrap();
+            let mapped = dependency(&relation[0], "amd64").unwrap();
+            prop_assert_eq!(relation[0].alternatives[0].accepts(&have), rpm_holds(&mapped, &names::evr(&have)));
+        }
+    }
+}
