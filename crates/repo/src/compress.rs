@@ -1,0 +1,129 @@
+//! Compression of metadata files, with a cap on what comes out.
+
+use crate::error::{Error, Result};
+use std::io::Read;
+
+/// The suffix of a file's name, without the dot.
+pub(crate) fn suffix(href: &str) -> &str {
+    href.rsplit(['.', '/']).next().unwrap_or_default()
+}
+
+/// zstd level for written metadata: slow enough to be small, fast enough for a large repository.
+pub(crate) const LEVEL: i32 = 15;
+
+/// Compresses a metadata file. One thread and one frame, so that the bytes depend on the content only.
+pub(crate) fn compress(content: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
+    encoder.include_checksum(true)?;
+    encoder.include_contentsize(true)?;
+    encoder.set_pledged_src_size(Some(content.len() as u64))?;
+    std::io::Write::write_all(&mut encoder, content)?;
+    encoder.finish()
+}
+
+/// Decompresses `content` by the suffix of `href`. `limit` is the size that the signed metadata promises:
+/// as soon as one byte more comes out the data is refused, so that memory use is bounded by it.
+pub(crate) fn decompress(href: &str, content: &[u8], limit: u64) -> Result<Vec<u8>> {
+    let (format, mut stream): (&'static str, Box<dyn Read + '_>) =
+        match suffix(href) {
+            "zst" => {
+                let mut decoder = zstd::Decoder::with_buffer(content)
+                    .map_err(|source| Error::Decompress { href: href.to_owned(), format: "zstd", source })?;
+                // 128 MiB: what `zstd -d` accepts without being asked for more.
+                decoder.window_log_max(27).map_err(|source| Error::Decompress {
+                    href: href.to_owned(),
+                    format: "zstd",
+                    source,
+                })?;
+                ("zstd", Box::new(decoder))
+            }
+            "gz" => ("gzip", Box::new(flate2::bufread::MultiGzDecoder::new(content))),
+            "xz" => {
+                let stream =
+                    liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED)
+                        .map_err(|e| Error::Decompress {
+                            href: href.to_owned(),
+                            format: "xz",
+                            source: e.into(),
+                        })?;
+                ("xz", Box::new(liblzma::bufread::XzDecoder::new_stream(content, stream)))
+            }
+            "xml" => ("plain", Box::new(content)),
+            other => return Err(Error::Compression { href: href.to_owned(), name: other.to_owned() }),
+        };
+    // The capacity is a guess that a hostile size cannot turn into an allocation of its own.
+    let mut out = Vec::with_capacity(usize::try_from(limit.min(16 << 20)).unwrap_or(0));
+    let read = stream.by_ref().take(limit.saturating_add(1)).read_to_end(&mut out);
+    read.map_err(|source| Error::Decompress { href: href.to_owned(), format, source })?;
+    if out.len() as u64 > limit {
+        return Err(Error::TooLarge { href: href.to_owned(), limit });
+    }
+    Ok(out)
+}
+
+/// Memory an xz stream may ask for, in bytes: enough for `xz -9` (a 64 MiB dictionary).
+const XZ_MEMORY: u64 = 96 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(content).expect("write");
+        encoder.finish().expect("finish")
+    }
+
+    fn xz(content: &[u8]) -> Vec<u8> {
+        let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 6);
+        encoder.write_all(content).expect("write");
+        encoder.finish().expect("finish")
+    }
+
+    #[test]
+    fn each_format_comes_back() {
+        let content = b"<metadata/>".repeat(1000);
+        let limit = content.len() as u64;
+        for (name, packed) in [
+            ("a.xml.zst", compress(&content).expect("zstd")),
+            ("a.xml.gz", gzip(&content)),
+            ("a.xml.xz", xz(&content)),
+            ("a.xml", content.clone()),
+        ] {
+            assert_eq!(decompress(name, &packed, limit).expect(name), content);
+        }
+    }
+
+    #[test]
+    fn one_byte_more_than_promised_is_refused() {
+        let zeros = vec![0; 10 << 20];
+        let bombs = [
+            ("b.xml.zst", compress(&zeros).expect("zstd")),
+            ("b.xml.gz", gzip(&zeros)),
+            ("b.xml.xz", xz(&zeros)),
+        ];
+        for (name, bomb) in bombs {
+            assert!(bomb.len() < 20_000);
+            let error = decompress(name, &bomb, (10 << 20) - 1).expect_err(name);
+            assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_compression_is_named() {
+        let error = decompress("repodata/p.xml.bz2", b"", 10).expect_err("refused").to_string();
+        assert!(error.contains("`bz2`") && error.contains("zstd"), "{error}");
+    }
+
+    #[test]
+    fn damage_names_the_file_and_format() {
+        let mut packed = compress(&b"hello".repeat(100)).expect("zstd");
+        let middle = packed.len() / 2;
+        packed[middle] ^= 0xff;
+        let error = decompress("repodata/p.xml.zst", &packed, 500).expect_err("refused").to_string();
+        assert!(error.contains("repodata/p.xml.zst") && error.contains("zstd"), "{error}");
+        let cut = &gzip(b"hello")[..10];
+        assert!(decompress("p.gz", cut, 500).is_err(), "a cut stream");
+    }
+}

@@ -1,0 +1,368 @@
+//! Finding out why there is no solution.
+//!
+//! Most failures are simple: something is not there, and everything that needs it falls with it. These are
+//! found by a fixed point over the packages in question, without the solver, and give one
+//! trail. What remains are conflicts; for those the solver's proof of impossibility is read: the
+//! packages in it that exclude each other, and the shortest trail from the request to each.
+
+use crate::encode::{Excluded, Problem, clauses, hard_requirements};
+use crate::explanation::{CONFLICTS, Cause, Explanation, Link, OBSOLETES, Trail, Trouble};
+use crate::formula::{Clause, Literal};
+use crate::pool::{Index, Pool};
+use lazuli_rpm::Dependency;
+use resolvo::conflict::{Conflict, ConflictCause, ConflictEdge, ConflictNode};
+use resolvo::{Requirement, Solver};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// The most troubles, alternatives and similar names that are shown.
+const MAX_TROUBLES: usize = 5;
+const MAX_ALSO: usize = 4;
+const MAX_SIMILAR: usize = 3;
+
+/// What is known about an impossible request.
+pub(crate) struct Diagnosis<'d, 'a> {
+    pub(crate) pool: &'d Pool<'a>,
+    pub(crate) excluded: &'d Excluded,
+    pub(crate) asked: &'d [(Dependency, String)],
+}
+
+/// Why a package cannot be installed whatever else is.
+enum Broken {
+    /// It must not be chosen.
+    Excluded(String),
+    /// None of these, which it requires by that text, can be installed.
+    Needs(String, Vec<Index>),
+}
+
+/// The packages of which one is needed, if the clause is unconditional.
+fn needed(clause: &Clause) -> Option<Vec<Index>> {
+    let mut all = Vec::new();
+    for literal in clause {
+        match literal {
+            Literal::Some(set) => all.extend(set.iter()),
+            Literal::None(_) => return None,
+        }
+    }
+    Some(all)
+}
+
+impl Diagnosis<'_, '_> {
+    fn needs_of(&self, index: Index) -> Result<Vec<(String, Vec<Index>)>, String> {
+        let mut needs = Vec::new();
+        for dependency in hard_requirements(self.pool.package(index)) {
+            for clause in clauses(dependency, self.pool, true)? {
+                if let Some(any) = needed(&clause)
+                    && !any.contains(&index)
+                {
+                    needs.push((dependency.to_string(), any));
+                }
+            }
+        }
+        Ok(needs)
+    }
+
+    /// Troubles that follow from packages that are missing or excluded, if there are any.
+    pub(crate) fn broken(&self) -> Option<Explanation> {
+        let roots: Vec<(&str, &Dependency, Vec<Index>)> = self
+            .asked
+            .iter()
+            .flat_map(|(dependency, text)| {
+                let all = clauses(dependency, self.pool, true).unwrap_or_default();
+                all.into_iter().filter_map(move |clause| Some((text.as_str(), dependency, needed(&clause)?)))
+            })
+            .collect();
+        let mut needs: BTreeMap<Index, Vec<(String, Vec<Index>)>> = BTreeMap::new();
+        let mut broken: BTreeMap<Index, Broken> = BTreeMap::new();
+        let mut queue: VecDeque<Index> = roots.iter().flat_map(|(_, _, any)| any.iter().copied()).collect();
+        let mut seen: BTreeSet<Index> = queue.iter().copied().collect();
+        while let Some(index) = queue.pop_front() {
+            if let Some(reason) = self.excluded.get(&index) {
+                broken.insert(index, Broken::Excluded(reason.clone()));
+                continue;
+            }
+            match self.needs_of(index) {
+                Ok(list) => {
+                    queue.extend(
+                        list.iter().flat_map(|(_, any)| any.iter().copied()).filter(|&i| seen.insert(i)),
+                    );
+                    needs.insert(index, list);
+                }
+                Err(reason) => {
+                    broken.insert(index, Broken::Excluded(reason));
+                }
+            }
+        }
+        // A package is recorded only after all that it falls with, so trails have an end.
+        loop {
+            let falls = |(index, list): (&Index, &Vec<(String, Vec<Index>)>)| {
+                let (text, any) = list.iter().find(|(_, any)| any.iter().all(|i| broken.contains_key(i)))?;
+                Some((*index, Broken::Needs(text.clone(), any.clone())))
+            };
+            let fallen: Vec<_> = needs.iter().filter_map(falls).collect();
+            if fallen.is_empty() {
+                break;
+            }
+            for (index, why) in fallen {
+                needs.remove(&index);
+                broken.insert(index, why);
+            }
+        }
+        let mut troubles: Vec<Trouble> = Vec::new();
+        for (text, dependency, any) in roots {
+            if any.iter().all(|index| broken.contains_key(index)) {
+                let trouble = self.trail_to_end(text, &dependency.to_string(), &any, &broken);
+                if !troubles.contains(&trouble) {
+                    troubles.push(trouble);
+                }
+            }
+        }
+        troubles.truncate(MAX_TROUBLES);
+        (!troubles.is_empty()).then_some(Explanation { troubles })
+    }
+
+    /// Follows the preferred candidate of each step to what is missing.
+    fn trail_to_end(
+        &self,
+        request: &str,
+        first: &str,
+        any: &[Index],
+        broken: &BTreeMap<Index, Broken>,
+    ) -> Trouble {
+        let mut trail = Trail { request: request.to_owned(), links: Vec::new() };
+        let mut also = Vec::new();
+        let (mut text, mut any) = (first, any);
+        let cause = loop {
+            let Some((&best, others)) = any.split_first() else {
+                break self.missing(text);
+            };
+            for other in others.iter().take(MAX_ALSO.saturating_sub(also.len())) {
+                let package = self.pool.package(*other).id();
+                also.push(match &broken[other] {
+                    Broken::Excluded(reason) => format!("{package} would do instead, but {reason}"),
+                    Broken::Needs(what, _) => {
+                        format!("{package} would do instead, but requires {what}, which cannot be had")
+                    }
+                });
+            }
+            let package = self.pool.package(best).id();
+            match &broken[&best] {
+                Broken::Excluded(reason) => break Cause::Excluded { package, reason: reason.clone() },
+                Broken::Needs(what, next) => {
+                    trail.links.push(Link { package, dependency: what.clone() });
+                    (text, any) = (what, next);
+                }
+            }
+        };
+        Trouble { trails: vec![trail], cause, also }
+    }
+
+    fn missing(&self, text: &str) -> Cause {
+        let dependency = Dependency::parse(text).ok();
+        let name = dependency.as_ref().map_or(text, |dependency| dependency.name.as_str());
+        let mut offers: Vec<String> = self
+            .pool
+            .offers(name)
+            .into_iter()
+            .map(|(index, what)| format!("{what}, provided by {}", self.pool.package(index).id()))
+            .collect();
+        offers.truncate(MAX_SIMILAR);
+        let nearest = if offers.is_empty() { self.similar(name) } else { Vec::new() };
+        Cause::Missing { dependency: text.to_owned(), offers, nearest }
+    }
+
+    fn similar(&self, name: &str) -> Vec<String> {
+        let mut scored: Vec<(i64, &str)> = Vec::new();
+        for candidate in self.pool.provided_names() {
+            let score = strsim::normalized_damerau_levenshtein(name, candidate);
+            if score >= 0.7 && candidate != name {
+                // Whole thousandths: an order that does not hang on rounding.
+                scored.push((-((score * 1000.0) as i64), candidate));
+            }
+        }
+        scored.sort_unstable();
+        let describe = |&(_, candidate): &(i64, &str)| match self.pool.offers(candidate).first() {
+            Some((index, _)) if self.pool.package(*index).nevra.name != candidate => {
+                format!("{candidate}, provided by {}", self.pool.package(*index).id())
+            }
+            _ => candidate.to_owned(),
+        };
+        scored.iter().take(MAX_SIMILAR).map(describe).collect()
+    }
+
+    /// Troubles read from the solver's proof.
+    pub(crate) fn conflicting(
+        &self,
+        conflict: &Conflict,
+        solver: &Solver<Problem<'_, '_>>,
+        origins: &BTreeMap<Requirement, String>,
+    ) -> Explanation {
+        let graph = conflict.graph(solver);
+        let proof = Proof::new(&graph, solver, origins);
+        let mut troubles: BTreeMap<(usize, String), Trouble> = BTreeMap::new();
+        for edge in graph.graph.edge_indices() {
+            let (Some((from, to)), Some(weight)) =
+                (graph.graph.edge_endpoints(edge), graph.graph.edge_weight(edge))
+            else {
+                continue;
+            };
+            let (from, to) = (from.index(), to.index());
+            let found = match weight {
+                ConflictEdge::Conflict(ConflictCause::Constrains(_)) => self.constrained(&proof, from, to),
+                ConflictEdge::Conflict(ConflictCause::ForbidMultipleInstances) => {
+                    self.same_name(&proof, from, to)
+                }
+                _ => None,
+            };
+            if let Some(trouble) = found {
+                let length = trouble.trails.iter().map(|trail| trail.links.len()).sum();
+                troubles.entry((length, trouble.cause.to_string())).or_insert(trouble);
+            }
+        }
+        let mut troubles: Vec<Trouble> = troubles.into_values().collect();
+        troubles.truncate(MAX_TROUBLES);
+        if troubles.is_empty() {
+            let text = conflict.display_user_friendly(solver).to_string();
+            troubles.push(Trouble {
+                trails: Vec::new(),
+                cause: Cause::Other(text.trim().to_owned()),
+                also: Vec::new(),
+            });
+        }
+        Explanation { troubles }
+    }
+
+    fn trouble(proof: &Proof<'_, '_, '_>, ends: &[usize], cause: Cause) -> Trouble {
+        let mut trails: Vec<Trail> = ends.iter().filter_map(|&end| proof.trail(end)).collect();
+        trails.sort_by(|a, b| (&a.request, a.links.len()).cmp(&(&b.request, b.links.len())));
+        trails.dedup();
+        Trouble { trails, cause, also: Vec::new() }
+    }
+
+    fn constrained(&self, proof: &Proof<'_, '_, '_>, from: usize, to: usize) -> Option<Trouble> {
+        let other = proof.package(to)?;
+        let Some(own) = proof.package(from) else {
+            let text = format!("{} is asked not to be there", self.pool.package(other).id());
+            return Some(Self::trouble(proof, &[to], Cause::Other(text)));
+        };
+        let package = self.pool.package(own);
+        let hits = |dependency: &&Dependency| {
+            clauses(dependency, self.pool, false).is_ok_and(|all| {
+                all.iter().any(|clause| matches!(&clause[..], [Literal::None(set)] if set.contains(&other)))
+            })
+        };
+        let (relation, dependency) = match package.conflicts.iter().find(hits) {
+            Some(dependency) => (CONFLICTS, dependency),
+            None => {
+                (OBSOLETES, package.obsoletes.iter().find(|d| self.pool.obsoleted(d, own).contains(&other))?)
+            }
+        };
+        let cause = Cause::Conflict {
+            package: package.id(),
+            relation,
+            dependency: dependency.to_string(),
+            other: self.pool.package(other).id(),
+        };
+        Some(Self::trouble(proof, &[from, to], cause))
+    }
+
+    fn same_name(&self, proof: &Proof<'_, '_, '_>, from: usize, to: usize) -> Option<Trouble> {
+        let (Some(first), Some(second)) = (proof.package(from), proof.package(to)) else {
+            return self.combination(proof, from, to);
+        };
+        let mut ids = [self.pool.package(first).id(), self.pool.package(second).id()];
+        ids.sort();
+        let [first, second] = ids;
+        Some(Self::trouble(proof, &[from, to], Cause::SameName { first, second }))
+    }
+
+    /// A switch that would have to be both on and off: one package turns it on, another one (or the
+    /// request) wants it off.
+    fn combination(&self, proof: &Proof<'_, '_, '_>, a: usize, b: usize) -> Option<Trouble> {
+        let ((Some(from_a), by_a), (Some(from_b), by_b)) = (proof.parent(a)?, proof.parent(b)?) else {
+            return None;
+        };
+        let problem = proof.solver.provider();
+        let (own, dependency) = [(from_a, by_a), (from_b, by_b)]
+            .into_iter()
+            .find_map(|(own, by)| Some((own, problem.forbidden_text(own, by)?)))?;
+        let cause = Cause::Combination { package: self.pool.package(own).id(), dependency };
+        Some(Self::trouble(proof, &[a, b], cause))
+    }
+}
+
+/// The solver's proof as a graph of packages, with the shortest way to each.
+struct Proof<'g, 'p, 'a> {
+    nodes: Vec<ConflictNode>,
+    /// For each node that requirements lead to: from where, by which requirement.
+    parents: BTreeMap<usize, (usize, Requirement)>,
+    root: usize,
+    solver: &'g Solver<Problem<'p, 'a>>,
+    origins: &'g BTreeMap<Requirement, String>,
+}
+
+impl<'g, 'p, 'a> Proof<'g, 'p, 'a> {
+    fn new(
+        graph: &resolvo::conflict::ConflictGraph,
+        solver: &'g Solver<Problem<'p, 'a>>,
+        origins: &'g BTreeMap<Requirement, String>,
+    ) -> Self {
+        let nodes: Vec<ConflictNode> = graph.graph.node_indices().map(|node| graph.graph[node]).collect();
+        let mut edges: BTreeMap<usize, BTreeSet<(Option<u32>, usize, Requirement)>> = BTreeMap::new();
+        for edge in graph.graph.edge_indices() {
+            if let (Some((from, to)), Some(ConflictEdge::Requires(requirement))) =
+                (graph.graph.edge_endpoints(edge), graph.graph.edge_weight(edge))
+            {
+                let package = match nodes[to.index()] {
+                    ConflictNode::Solvable(id) => solver.provider().index(id),
+                    _ => None,
+                };
+                edges.entry(from.index()).or_default().insert((package, to.index(), *requirement));
+            }
+        }
+        let root = graph.root_node.index();
+        let mut parents = BTreeMap::new();
+        let mut queue = VecDeque::from([root]);
+        while let Some(from) = queue.pop_front() {
+            for &(_, to, requirement) in edges.get(&from).into_iter().flatten() {
+                if to != root && !parents.contains_key(&to) {
+                    parents.insert(to, (from, requirement));
+                    queue.push_back(to);
+                }
+            }
+        }
+        Self { nodes, parents, root, solver, origins }
+    }
+
+    fn package(&self, node: usize) -> Option<Index> {
+        match self.nodes[node] {
+            ConflictNode::Solvable(id) => self.solver.provider().index(id),
+            _ => None,
+        }
+    }
+
+    /// From which package, and by which requirement, the shortest way leads to a node.
+    fn parent(&self, node: usize) -> Option<(Option<Index>, Requirement)> {
+        let &(from, requirement) = self.parents.get(&node)?;
+        Some((self.package(from), requirement))
+    }
+
+    /// The way from the request to a node.
+    fn trail(&self, end: usize) -> Option<Trail> {
+        let mut links = Vec::new();
+        let mut node = end;
+        loop {
+            let &(from, requirement) = self.parents.get(&node)?;
+            if from == self.root {
+                links.reverse();
+                return Some(Trail { request: self.origins.get(&requirement)?.clone(), links });
+            }
+            let problem = self.solver.provider();
+            let package = self.package(from)?;
+            // The step to a switch has no words of its own.
+            if let Some(dependency) = problem.requirement_text(package, requirement) {
+                links.push(Link { package: problem.pool.package(package).id(), dependency });
+            }
+            node = from;
+        }
+    }
+}
