@@ -1,11 +1,16 @@
-//! Pure passes over a root file system: each takes a tree and gives a tree, no tool, no privilege.
+//! Passes over a root file system: each takes a tree and gives a tree.
+//!
+//! Most are pure functions; those of [`tools`] run the real tool in a sandbox.
 
 mod ca_bundle;
+mod database;
 mod presets;
 mod sysusers;
+pub mod tools;
 mod trim;
 
 pub use ca_bundle::ca_bundle;
+pub use database::package_database;
 pub use presets::presets;
 pub use sysusers::sysusers;
 pub use trim::{Trim, trim};
@@ -76,7 +81,8 @@ fn config_files_with(
     }
     let mut texts = Vec::new();
     for path in files.into_values() {
-        if matches!(tree.get(&path).map(|n| &n.kind), Some(Kind::Symlink { target }) if target == "/dev/null") {
+        if matches!(tree.get(&path).map(|n| &n.kind), Some(Kind::Symlink { target }) if target == "/dev/null")
+        {
             continue;
         }
         if let Some(content) = tree.read(store, &path)? {

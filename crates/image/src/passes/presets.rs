@@ -259,12 +259,18 @@ mod tests {
     }
 
     const UNITS: &[(&str, &str)] = &[
-        ("usr/lib/systemd/system/ssh.service", "[Install]\nWantedBy=multi-user.target\nAlias=sshd.service\nAlso=keys.service\n"),
+        (
+            "usr/lib/systemd/system/ssh.service",
+            "[Install]\nWantedBy=multi-user.target\nAlias=sshd.service\nAlso=keys.service\n",
+        ),
         ("usr/lib/systemd/system/keys.service", "[Install]\nRequiredBy=ssh.service\n"),
         ("usr/lib/systemd/system/other.timer", "[Install]\nWantedBy=timers.target\n"),
         ("usr/lib/systemd/system/getty@.service", "[Install]\nWantedBy=getty.target\nDefaultInstance=tty1\n"),
         ("usr/lib/systemd/system/static.service", "[Service]\nWantedBy=x\n"),
-        ("usr/lib/systemd/system-preset/90-default.preset", "enable ssh.service\nenable key*\nenable getty@.service ttyS0\ndisable *\n"),
+        (
+            "usr/lib/systemd/system-preset/90-default.preset",
+            "enable ssh.service\nenable key*\nenable getty@.service ttyS0\ndisable *\n",
+        ),
     ];
 
     #[test]
@@ -303,6 +309,9 @@ mod tests {
     fn a_bad_line_is_named() {
         let (_dir, store, mut tree) = build(&[("usr/lib/systemd/system-preset/1.preset", "\nenabel x\n")]);
         let error = presets(&mut tree, &store).unwrap_err().to_string();
-        assert!(error.starts_with("/usr/lib/systemd/system-preset/1.preset:2: unknown verb `enabel`"), "{error}");
+        assert!(
+            error.starts_with("/usr/lib/systemd/system-preset/1.preset:2: unknown verb `enabel`"),
+            "{error}"
+        );
     }
 }

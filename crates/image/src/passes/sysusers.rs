@@ -17,9 +17,23 @@ const FIRST_SYSTEM: u32 = 100;
 /// What one line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Line {
-    User { name: String, uid: Option<u32>, group: Option<GroupRef>, gecos: String, home: String, shell: String, locked: bool },
-    Group { name: String, gid: Option<u32> },
-    Member { user: String, group: String },
+    User {
+        name: String,
+        uid: Option<u32>,
+        group: Option<GroupRef>,
+        gecos: String,
+        home: String,
+        shell: String,
+        locked: bool,
+    },
+    Group {
+        name: String,
+        gid: Option<u32>,
+    },
+    Member {
+        user: String,
+        group: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,8 +172,7 @@ fn parse(line: &str) -> std::result::Result<Option<Line>, String> {
             let id = field(2);
             let (uid, group) = match id.split_once(':') {
                 Some((uid, group)) => {
-                    let group =
-                        group.parse().map_or_else(|_| GroupRef::Name(group.to_owned()), GroupRef::Id);
+                    let group = group.parse().map_or_else(|_| GroupRef::Name(group.to_owned()), GroupRef::Id);
                     (uid, Some(group))
                 }
                 None => (id, None),
@@ -331,7 +344,10 @@ impl Accounts {
         let mut groups: Vec<(&String, &u32)> = self.groups.iter().collect();
         groups.sort_by_key(|(_, gid)| **gid);
         let members = |group: &String| {
-            self.members.get(group).map(|m| m.iter().cloned().collect::<Vec<_>>().join(",")).unwrap_or_default()
+            self.members
+                .get(group)
+                .map(|m| m.iter().cloned().collect::<Vec<_>>().join(","))
+                .unwrap_or_default()
         };
         let (mut passwd, mut shadow) = (String::new(), String::new());
         for (name, u) in users {
@@ -362,7 +378,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn accounts(text: &str) -> std::result::Result<Accounts, String> {
-        let lines = text.lines().filter_map(|l| parse(l).transpose()).collect::<std::result::Result<_, _>>()?;
+        let lines =
+            text.lines().filter_map(|l| parse(l).transpose()).collect::<std::result::Result<_, _>>()?;
         allocate(lines, Accounts::default())
     }
 
@@ -375,7 +392,10 @@ mod tests {
         let accounts = accounts(TEXT).unwrap();
         let [(_, passwd, ..), (_, group, ..), (_, shadow, mode, owner), _] = accounts.files();
         assert!(passwd.starts_with("root:x:0:0:Super User:/root:/bin/bash\n"), "{passwd}");
-        assert!(passwd.contains("_chrony:x:999:999:Chrony daemon:/var/lib/chrony:/usr/sbin/nologin\n"), "{passwd}");
+        assert!(
+            passwd.contains("_chrony:x:999:999:Chrony daemon:/var/lib/chrony:/usr/sbin/nologin\n"),
+            "{passwd}"
+        );
         assert!(passwd.contains(":65534::/run/sshd:"), "{passwd}");
         assert!(group.contains("adm:x:998:_chrony\n") && group.contains("shadow:x:42:\n"), "{group}");
         assert!(shadow.contains("root:!*:::::::\n") && (mode, owner) == (0o640, "shadow"), "{shadow}");

@@ -11,8 +11,14 @@ pub struct Trim {
     pub locales: Vec<String>,
 }
 
-const DOCUMENTATION: [&str; 6] =
-    ["usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/doc-base", "usr/share/gtk-doc", "usr/share/help"];
+const DOCUMENTATION: [&str; 6] = [
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/info",
+    "usr/share/doc-base",
+    "usr/share/gtk-doc",
+    "usr/share/help",
+];
 const TRANSLATIONS: [&str; 2] = ["usr/share/locale", "usr/share/man"];
 
 /// Whether a path stays. Licence texts under `/usr/share/licenses` are not documentation in this sense,
@@ -29,7 +35,9 @@ fn stays(path: &TreePath, keep: &Trim) -> bool {
         if let Some(locale) = below(dir).and_then(|rest| rest.split('/').next()) {
             // Sections of the manual (man1) and lists of names (locale.alias) are not translations.
             let plain = locale.starts_with("man") || locale.contains("alias");
-            let wanted = |l: &String| locale == l || locale.starts_with(&format!("{l}_")) || locale.starts_with(&format!("{l}@"));
+            let wanted = |l: &String| {
+                locale == l || locale.starts_with(&format!("{l}_")) || locale.starts_with(&format!("{l}@"))
+            };
             if !plain && !keep.locales.iter().any(wanted) {
                 return false;
             }
@@ -66,10 +74,8 @@ mod tests {
     use lazuli_tree::Node;
 
     fn trimmed(paths: &[&str], keep: &Trim) -> Vec<String> {
-        let mut tree: Tree = paths
-            .iter()
-            .map(|p| (TreePath::new(p).unwrap(), Node::file(Digest::of(b""), 0)))
-            .collect();
+        let mut tree: Tree =
+            paths.iter().map(|p| (TreePath::new(p).unwrap(), Node::file(Digest::of(b""), 0))).collect();
         tree.ensure_parents();
         trim(&mut tree, keep);
         tree.iter().filter(|(_, n)| !n.is_directory()).map(|(p, _)| p.as_str().to_owned()).collect()
@@ -86,7 +92,10 @@ mod tests {
             "usr/share/man/man1/bash.1",
         ];
         let nothing = Trim::default();
-        assert_eq!(trimmed(&paths, &nothing), ["usr/share/doc/bash/copyright", "usr/share/licenses/bash/copyright"]);
+        assert_eq!(
+            trimmed(&paths, &nothing),
+            ["usr/share/doc/bash/copyright", "usr/share/licenses/bash/copyright"]
+        );
         let german = Trim { documentation: true, locales: vec!["de".into()] };
         assert_eq!(trimmed(&paths, &german).len(), 5);
     }
