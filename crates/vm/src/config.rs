@@ -68,14 +68,13 @@ pub struct VmConfig {
     /// The wanted accelerator.
     pub acceleration: Acceleration,
     /// An existing directory for this run's scratch files: overlay, firmware variables, sockets, keys.
-    /// Its path should be short (sockets: 108 bytes inside the sandbox are ours, not the host's).
     pub work: PathBuf,
     /// Where the result of the KVM probe is remembered until the next boot of the host.
     pub cache: PathBuf,
-    /// A copy of everything the serial console says; `None` keeps only the last lines.
-    pub console_log: Option<PathBuf>,
     /// Give up after this time.
     pub timeout: Option<Duration>,
+    /// TCP ports of 127.0.0.1 on the host that lead to ports of the guest: (host, guest).
+    pub forward: Vec<(u16, u16)>,
     /// A kernel, its command line and the initial RAM disk to boot instead of what the disk holds.
     pub direct_kernel: Option<DirectKernel>,
 }
@@ -111,8 +110,8 @@ impl VmConfig {
             acceleration: Acceleration::Auto,
             work: work.into(),
             cache: cache.into(),
-            console_log: None,
             timeout: None,
+            forward: Vec::new(),
             direct_kernel: None,
         }
     }

@@ -1,0 +1,137 @@
+//! systemd credentials handed to the guest in SMBIOS strings (type 11, "OEM strings").
+//!
+//! systemd(1) in the guest reads `io.systemd.credential.binary:NAME=BASE64` at its start and gives the
+//! value to whoever asks for the credential NAME. So the host can place a key or a unit in an image
+//! without touching it, and without a network. See systemd.system-credentials(7).
+
+use crate::Error;
+use crate::base64;
+
+/// The table that holds all strings is limited by its 16-bit length in the oldest entry point format.
+const MAX_TOTAL: usize = 60_000;
+
+/// Named values for the guest's systemd.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Credentials(Vec<(String, Vec<u8>)>);
+
+impl Credentials {
+    pub(crate) fn add(&mut self, name: &str, value: impl Into<Vec<u8>>) {
+        self.0.push((name.to_owned(), value.into()));
+    }
+
+    /// The SMBIOS strings; none has a comma, which QEMU's option parser would take for a separator.
+    pub(crate) fn smbios(&self) -> Result<Vec<String>, Error> {
+        let strings: Vec<String> = self
+            .0
+            .iter()
+            .map(|(name, value)| format!("io.systemd.credential.binary:{name}={}", base64::encode(value)))
+            .collect();
+        let total: usize = strings.iter().map(String::len).sum();
+        if total > MAX_TOTAL {
+            return Err(Error::Config(format!(
+                "the command is too long: what the firmware tables carry is limited to about 40 kB; put it \
+                 into a script and copy that by `--ssh`, or shorten it ({total} of {MAX_TOTAL} bytes encoded)"
+            )));
+        }
+        Ok(strings)
+    }
+
+    /// Makes the guest run `command` by `/bin/sh` once it has reached multi-user.target.
+    ///
+    /// Its standard output and error and in the end a line with its exit status go to virtio-serial
+    /// ports. The unit has no default dependencies, so that multi-user.target, which wants it, does not
+    /// wait for it; its start is done when the shell has been executed, so that the system can become
+    /// `running` while the command waits for just that.
+    pub(crate) fn exec(&mut self, command: &str, power_off: bool) {
+        let end = if power_off { "; systemctl --no-block poweroff" } else { "" };
+        let ports = "/dev/virtio-ports/org.lazuli";
+        self.add("lazuli.exec", command);
+        self.add(
+            "systemd.extra-unit.lazuli-exec.service",
+            format!(
+                "[Unit]\n\
+                 Description=Command of lazuli run\n\
+                 DefaultDependencies=no\n\
+                 After=multi-user.target\n\
+                 Conflicts=shutdown.target\n\
+                 Before=shutdown.target\n\
+                 [Service]\n\
+                 Type=exec\n\
+                 LoadCredential=lazuli.exec\n\
+                 WorkingDirectory=-/root\n\
+                 Environment=HOME=/root USER=root LOGNAME=root\n\
+                 StandardInput=null\n\
+                 StandardOutput=journal\n\
+                 StandardError=journal\n\
+                 KillMode=process\n\
+                 ExecStart=/bin/sh -c '/bin/sh \"$$CREDENTIALS_DIRECTORY/lazuli.exec\" >{ports}.stdout 2>{ports}.stderr; \
+                 echo \"exit $$?\" >{ports}.status{end}'\n"
+            ),
+        );
+        self.add("systemd.unit-dropin.multi-user.target~lazuli-exec", "[Unit]\nWants=lazuli-exec.service\n");
+    }
+
+    /// Lets the holder of a key log in as root, and gives the SSH server a host key, so that the client
+    /// can tell that it talks to this guest.
+    pub(crate) fn ssh(&mut self, public_key: &str, host_key: &str, host_public_key: &str) {
+        self.add("ssh.authorized_keys.root", public_key);
+        let file = |path: &str, mode: &str, content: &str| {
+            format!("f+~ {path} {mode} root root - {}\n", base64::encode(content.as_bytes()))
+        };
+        let host = "/etc/ssh/ssh_host_ed25519_key";
+        self.add(
+            "tmpfiles.extra",
+            file(host, "0600", host_key) + &file(&format!("{host}.pub"), "0644", host_public_key),
+        );
+    }
+}
+
+/// The exit status in what the status port delivered, once its line is complete.
+pub(crate) fn parse_status(received: &[u8]) -> Option<i32> {
+    let text = std::str::from_utf8(received).ok()?;
+    let (line, _) = text.split_once('\n')?;
+    line.strip_prefix("exit ")?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_have_no_separator_of_qemus_options() {
+        let mut credentials = Credentials::default();
+        credentials.exec("echo 'a,b=c'; printf \"%s\\n\" $HOME", true);
+        credentials.ssh("ssh-ed25519 AAAA x", "-----BEGIN,\n", "ssh-ed25519 BBBB y");
+        let strings = credentials.smbios().expect("short");
+        assert_eq!(strings.len(), 5);
+        for string in strings {
+            assert!(string.starts_with("io.systemd.credential.binary:"), "{string}");
+            assert!(!string.contains([',', '\n']), "{string}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_does_not_fit_is_an_error() {
+        let mut credentials = Credentials::default();
+        credentials.exec(&"x".repeat(50_000), false);
+        assert!(matches!(credentials.smbios(), Err(Error::Config(text)) if text.contains("too long")));
+    }
+
+    #[test]
+    fn the_command_itself_is_carried_byte_for_byte() {
+        let command = "echo \"it's 100% $ok\" \\\n | cat";
+        let mut credentials = Credentials::default();
+        credentials.exec(command, false);
+        assert_eq!(credentials.0.first(), Some(&("lazuli.exec".to_owned(), command.as_bytes().to_vec())));
+    }
+
+    #[test]
+    fn a_status_counts_only_when_its_line_is_complete() {
+        assert_eq!(parse_status(b""), None);
+        assert_eq!(parse_status(b"exit 1"), None);
+        assert_eq!(parse_status(b"exit 17\n"), Some(17));
+        assert_eq!(parse_status(b"exit 137\r\n"), Some(137));
+        assert_eq!(parse_status(b"noise\n"), None);
+        assert_eq!(parse_status(&[0xff, b'\n']), None);
+    }
+}
