@@ -35,7 +35,7 @@ mod xml;
 pub use error::{Error, Result};
 pub use href::{Href, HrefError, MAX_HREF};
 pub use package::{Change, File, FileKind, Package, is_primary_path};
-pub use read::{Detail, GetError, Repository, Verified, read_directory, read_repository};
+pub use read::{Detail, GetError, Repository, Verified, parse_packages, read_directory, read_repository};
 pub use repomd::{Part, Repomd};
 pub use write::{Options, write_repository};
 

@@ -100,6 +100,25 @@ impl Verified {
     }
 }
 
+/// Parses the decompressed content of `primary` and, where given, of `filelists` and `other`.
+///
+/// For content that comes from [`Verified::open`] or from a place only this program writes to: nothing can
+/// be checked here except that the files have their format and agree with each other.
+pub fn parse_packages(
+    primary: &[u8],
+    filelists: Option<&[u8]>,
+    other: Option<&[u8]>,
+) -> Result<Vec<Package>> {
+    let mut packages = primary::read(primary)?;
+    if let Some(filelists) = filelists {
+        List::Files.read(filelists, &mut packages)?;
+    }
+    if let Some(other) = other {
+        List::Other.read(other, &mut packages)?;
+    }
+    Ok(packages)
+}
+
 type Get<'a> = dyn FnMut(&str, u64) -> Result<Vec<u8>> + 'a;
 
 /// What a caller of [`read_repository`] may say went wrong.
@@ -143,13 +162,10 @@ fn read(get: &mut Get<'_>, keys: &KeyRing, detail: Detail) -> Result<Repository>
         return Err(Error::Limit { what: SIGNATURE_PATH.to_owned(), size, limit: MAX_SIGNATURE });
     }
     let verified = Verified::check(&repomd, &signature, keys)?;
-    let mut packages = primary::read(&verified.fetch(get, "primary")?)?;
-    if detail >= Detail::Files {
-        List::Files.read(&verified.fetch(get, "filelists")?, &mut packages)?;
-    }
-    if detail >= Detail::Everything {
-        List::Other.read(&verified.fetch(get, "other")?, &mut packages)?;
-    }
+    let primary = verified.fetch(get, "primary")?;
+    let filelists = (detail >= Detail::Files).then(|| verified.fetch(get, "filelists")).transpose()?;
+    let other = (detail >= Detail::Everything).then(|| verified.fetch(get, "other")).transpose()?;
+    let packages = parse_packages(&primary, filelists.as_deref(), other.as_deref())?;
     tracing::debug!(packages = packages.len(), revision = %verified.0.revision, "repository read");
     Ok(Repository { repomd: verified.0, packages })
 }

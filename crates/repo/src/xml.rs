@@ -5,6 +5,7 @@
 //! `rpm:license` is `license`, whatever name a generator gave to the namespace.
 
 use crate::error::{Error, Result};
+use quick_xml::escape::partial_escape;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 use quick_xml::{Reader, Writer, XmlVersion};
 use std::borrow::Cow;
@@ -235,7 +236,8 @@ impl Xml {
     pub(crate) fn leaf(&mut self, name: &str, attrs: &[(&str, &str)], text: &str) -> io::Result<()> {
         let text = representable(text);
         self.0.write_event(Event::Start(start(name, attrs)))?;
-        self.0.write_event(Event::Text(BytesText::new(&text)))?;
+        // Quotation marks mean nothing in text and are left alone there.
+        self.0.write_event(Event::Text(BytesText::from_escaped(partial_escape(text.as_ref()))))?;
         self.0.write_event(Event::End(BytesEnd::new(name)))
     }
 
