@@ -135,7 +135,7 @@ impl Input<'_> {
     fn rpmbuild(&self, store: &Store, mut line: impl FnMut(&str)) -> Result<ActionResult, Error> {
         let work = store.tempdir()?;
         let top = work.path();
-        for dir in ["SOURCES", "SPECS", "BUILD", "RPMS", "keys", "macros"] {
+        for dir in ["SOURCES", "SPECS", "BUILD", "RPMS", "keys"] {
             fs::create_dir_all(top.join(dir))?;
         }
         fs::copy(self.folder.join(&self.built.spec), top.join("SPECS").join(&self.built.spec))?;
@@ -151,11 +151,14 @@ impl Input<'_> {
             fs::copy(pem, top.join("modules.pem"))?;
         }
         let mut args: Vec<String> = vec!["-bb".into(), "--nodeps".into()];
+        // In ~/.rpmmacros rather than with --load: rpm reads its configuration again when a spec says
+        // `BuildArch: noarch`, and forgets what was loaded.
+        let mut macros = Vec::new();
         for path in self.macros {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            fs::copy(path, top.join("macros").join(&name))?;
-            args.push(format!("--load=/build/macros/{name}"));
+            macros.extend(fs::read(path)?);
+            macros.push(b'\n');
         }
+        fs::write(top.join(".rpmmacros"), macros)?;
         let fixed = [
             ("_topdir", "/build".to_owned()),
             ("_builddir", "/build/BUILD".to_owned()),

@@ -9,3 +9,8 @@ pub mod adopt;
 pub mod distro;
 pub mod schema;
 pub mod toml_file;
+pub mod build;
+pub mod keys;
+pub mod lock;
+pub mod resolve;
+pub mod tool_root;

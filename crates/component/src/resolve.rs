@@ -93,6 +93,7 @@ struct Loaded {
 /// The verified current state of every suite.
 pub struct Archive {
     suites: Vec<Loaded>,
+    gone: BTreeSet<Digest>,
 }
 
 impl Archive {
@@ -112,7 +113,13 @@ impl Archive {
         for suite in &distro.distro.suite {
             suites.push(load_suite(distro, suite, want_sources, store, fetcher, mirror, now)?);
         }
-        Ok(Self { suites })
+        Ok(Self { suites, gone: BTreeSet::new() })
+    }
+
+    /// Takes note of files that the mirror does not carry although its index lists them, as happens
+    /// while it is being updated; sources with them are passed over.
+    pub fn exclude(&mut self, gone: impl IntoIterator<Item = Digest>) {
+        self.gone.extend(gone);
     }
 
     /// The state of the suites, for the lock.
@@ -151,13 +158,15 @@ impl Archive {
         })
     }
 
+    /// The newest source of this name that the mirror has not been seen to lack.
     fn source(&self, name: &str) -> Option<LockedSource> {
         let candidates = self
             .suites
             .iter()
             .filter(|s| s.suite.default)
             .flat_map(|s| s.sources.iter().map(move |p| (s, p)))
-            .filter(|(_, p)| p.package == name);
+            .filter(|(_, p)| p.package == name)
+            .filter(|(_, p)| !p.files.iter().any(|f| self.gone.contains(&f.sha256)));
         let (home, source) = candidates.max_by(|a, b| a.1.version.cmp(&b.1.version))?;
         let mut file: Vec<LockedFile> = source
             .files

@@ -2,7 +2,7 @@
 
 use crate::workspace::{Workspace, now};
 use anyhow::{Context as _, Result, bail};
-use lazuli_component::lock::{Lock, LockedDeb};
+use lazuli_component::lock::{Lock, LockedDeb, LockedSource};
 use lazuli_component::resolve::Archive;
 use lazuli_component::schema::Component;
 use lazuli_component::tool_root;
@@ -50,19 +50,44 @@ impl Workspace {
             );
         }
         self.ui.line(format!("the mirror no longer carries what is pinned for {list}; pinning the current versions"));
-        self.repin(|owner| owners.contains(owner))?;
+        let mut archive = self.archive(&mirror)?;
+        archive.exclude(missing.iter().filter(|(_, f)| gone.contains(&f.name())).map(|(_, f)| f.digest));
+        self.set_lock(self.pin(&mut archive, |owner| owners.contains(owner))?)?;
         let missing = self.missing(&self.lock(), needs)?;
         let requests: Vec<Request> = missing.iter().map(|(_, file)| file.request(&mirror)).collect();
         self.fetcher().fetch_all(&requests).context("after pinning the current versions")?;
         Ok(())
     }
 
-    /// Pins anew what `moves` says and writes the lock.
-    pub fn repin(&self, moves: impl FnMut(&str) -> bool) -> Result<()> {
+    /// The verified current state of the archive.
+    pub fn archive(&self, mirror: &Mirror) -> Result<Archive> {
+        let step = self.ui.spinner("read archive indices");
+        let archive = Archive::load(&self.source, &self.store, &self.fetcher(), mirror, now())?;
+        step.finish(&format!("{} suites, signatures verified", self.source.distro.suite.len()));
+        Ok(archive)
+    }
+
+    /// Pins anew what `moves` says. Upstream sources are fetched at once, because an index may list
+    /// versions that the mirror does not carry; then the newest one that it does carry is pinned.
+    pub fn pin(&self, archive: &mut Archive, mut moves: impl FnMut(&str) -> bool) -> Result<Lock> {
+        let old = self.lock();
         let mirror = self.mirror()?;
-        let archive = Archive::load(&self.source, &self.store, &self.fetcher(), &mirror, now())?;
-        let lock = archive.pin(&self.source, &self.lock(), moves)?;
-        self.set_lock(lock)
+        loop {
+            let lock = archive.pin(&self.source, &old, &mut moves)?;
+            let new: Vec<File> =
+                lock.source.iter().filter(|(n, s)| old.source.get(*n) != Some(s)).filter_map(|(_, s)| File::tarball(s)).collect();
+            let requests: Vec<Request> = new.iter().map(|file| file.request(&mirror)).collect();
+            match self.fetcher().fetch_all(&requests) {
+                Ok(_) => return Ok(lock),
+                Err(lazuli_fetch::Error::NotFound(missing)) => {
+                    for one in &missing {
+                        self.ui.line(format!("the mirror lists {} but does not carry it; taking an older one", one.name));
+                    }
+                    archive.exclude(missing.iter().filter_map(|m| m.digest));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// The directory of a tool root, with the extra packages of a component if it has any.
@@ -89,14 +114,14 @@ impl Workspace {
         for need in needs {
             match need {
                 Need::ToolRoot(name) => {
-                    for (package, deb) in lock.tool_root_debs(name)? {
-                        files.entry(deb.sha256).or_insert(((*name).to_owned(), File::deb(package, deb)));
+                    for (_, deb) in lock.tool_root_debs(name)? {
+                        files.entry(deb.sha256).or_insert(((*name).to_owned(), File::deb(deb)));
                     }
                 }
                 Need::Component(name) => match self.source.components.get(*name) {
                     Some(Component::Adopted(_)) => {
-                        for (package, deb) in lock.component_debs(name)? {
-                            files.entry(deb.sha256).or_insert(((*name).to_owned(), File::deb(package, deb)));
+                        for (_, deb) in lock.component_debs(name)? {
+                            files.entry(deb.sha256).or_insert(((*name).to_owned(), File::deb(deb)));
                         }
                     }
                     Some(Component::Built(built)) => {
@@ -104,16 +129,9 @@ impl Workspace {
                             let locked = lock.source.get(source).with_context(|| {
                                 format!("source `{source}` is not in lazuli.lock; run `lazuli lock`")
                             })?;
-                            let tarball = locked
-                                .tarball()
+                            let file = File::tarball(locked)
                                 .with_context(|| format!("source `{source}` has no upstream tarball"))?;
-                            let file = File {
-                                archive: locked.archive.clone(),
-                                path: format!("{}/{}", locked.directory, tarball.name),
-                                size: tarball.size,
-                                digest: tarball.sha256,
-                            };
-                            files.entry(tarball.sha256).or_insert(((*name).to_owned(), file));
+                            files.entry(file.digest).or_insert(((*name).to_owned(), file));
                         }
                     }
                     None => bail!("there is no component `{name}`"),
@@ -140,7 +158,17 @@ struct File {
 }
 
 impl File {
-    fn deb(_package: &str, deb: &LockedDeb) -> Self {
+    fn tarball(source: &LockedSource) -> Option<Self> {
+        let tarball = source.tarball()?;
+        Some(Self {
+            archive: source.archive.clone(),
+            path: format!("{}/{}", source.directory, tarball.name),
+            size: tarball.size,
+            digest: tarball.sha256,
+        })
+    }
+
+    fn deb(deb: &LockedDeb) -> Self {
         Self { archive: deb.archive.clone(), path: deb.path.clone(), size: deb.size, digest: deb.sha256 }
     }
 

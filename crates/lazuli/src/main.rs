@@ -1,2 +1,68 @@
-//! The `lazuli` command line.
-fn main() {}
+//! The lazuli command line: arguments in, exit status out. What commands do is in [`commands`].
+
+mod cli;
+mod commands;
+mod inputs;
+mod rpms;
+mod ui;
+mod workspace;
+
+use anyhow::Result;
+use clap::Parser as _;
+use cli::{Cli, Command, ComponentCommand};
+use std::process::ExitCode;
+use std::sync::Arc;
+use tracing_subscriber::EnvFilter;
+use workspace::Workspace;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = match cli.global.verbose {
+        0 => "warn",
+        1 => "debug,ureq=warn,rustls=warn,globset=warn",
+        _ => "trace,ureq=info,rustls=info,globset=warn,pgp=info",
+    };
+    let filter = EnvFilter::try_from_env("LAZULI_LOG").unwrap_or_else(|_| EnvFilter::new(filter));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    match run(&cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("lazuli: {error}");
+            let mut said = error.to_string();
+            for cause in error.chain().skip(1) {
+                let cause = cause.to_string();
+                // Most errors already end with the words of their cause.
+                if !said.contains(&cause) {
+                    eprintln!("  because {cause}");
+                    said = cause;
+                }
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What failed is an error; a check that found something ends with status 1.
+fn run(cli: &Cli) -> Result<ExitCode> {
+    let ui = Arc::new(ui::Ui::new());
+    let global = &cli.global;
+    let found = |fine: bool| if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    let open = |fresh| Workspace::open(global, Arc::clone(&ui), fresh);
+    Ok(match &cli.command {
+        Command::Doctor => found(commands::doctor::run(global)?),
+        Command::Store(command) => found(commands::store::run(global, command)?),
+        Command::Lock(args) => found(commands::lock::run(&open(true)?, args)?),
+        Command::Component(ComponentCommand::Build { names, output }) => {
+            let workspace = open(false)?;
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let rpms = workspace.rpms(&names)?;
+            lazuli_fs::create_dir_all(output)?;
+            for rpm in rpms {
+                lazuli_fs::copy(workspace.store.path(&rpm.digest), output.join(&rpm.file))?;
+                println!("{}", output.join(&rpm.file).display());
+            }
+            ExitCode::SUCCESS
+        }
+        _ => anyhow::bail!("not wired yet"),
+    })
+}

@@ -49,7 +49,7 @@ impl Workspace {
             .copied()
             .filter(|n| matches!(self.source.components.get(*n), Some(Component::Adopted(_))))
             .collect();
-        let mut rpms = self.adopt_all(&adopted, &signer)?;
+        let mut rpms: Vec<Rpm> = Vec::new();
         for (root, name, built) in &roots {
             rpms.extend(self.build_one(name, built, root, &signer)?);
         }
@@ -61,33 +61,6 @@ impl Workspace {
     pub fn all_rpms(&self) -> Result<Vec<Rpm>> {
         let names: Vec<&str> = self.source.components.keys().map(String::as_str).collect();
         self.rpms(&names)
-    }
-
-    fn adopt_all(&self, names: &[&str], signer: &Signer) -> Result<Vec<Rpm>> {
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
-        let step = self.ui.counted("adopt packages", names.len() as u64);
-        let made = Mutex::new(0_usize);
-        let results: Vec<Vec<Rpm>> = names
-            .par_iter()
-            .map(|name| {
-                let rpms = self.adopt_one(name, signer)?;
-                if rpms.iter().any(|r| !r.cached) {
-                    *made.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
-                }
-                step.note(name);
-                step.advance();
-                Ok(rpms)
-            })
-            .collect::<Result<_>>()?;
-        let made = made.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if made == 0 {
-            step.clear();
-        } else {
-            step.finish(&format!("{made} components made, {} from cache", names.len() - made));
-        }
-        Ok(results.into_iter().flatten().collect())
     }
 
     fn build_one(&self, name: &str, built: &Built, root: &str, signer: &Signer) -> Result<Vec<Rpm>> {

@@ -16,8 +16,8 @@ const MAX_RELEASE: u64 = 16 << 20;
 
 /// Checks the host; `false` if something is in the way.
 pub fn run(global: &Global) -> Result<bool> {
-    let mut findings = lazuli_sandbox::probe::probe();
     let store = store_dir(global)?;
+    let mut findings = lazuli_sandbox::probe::probe(&store);
     findings.push(disk(&store));
     findings.push(kvm());
     findings.push(mirror(&store));

@@ -1,9 +1,9 @@
 //! `lazuli lock`: pin, check, move.
 
 use crate::cli::LockArgs;
-use crate::workspace::{Workspace, now};
+use crate::workspace::Workspace;
 use anyhow::{Result, bail};
-use lazuli_component::resolve::{Archive, compare};
+use lazuli_component::resolve::compare;
 use lazuli_component::schema::{nearest, suggestion};
 use std::collections::BTreeSet;
 
@@ -24,14 +24,11 @@ pub fn run(workspace: &Workspace, args: &LockArgs) -> Result<bool> {
             bail!("there is no component or tool root `{name}`{}", suggestion(near));
         }
     }
-    let mirror = workspace.mirror()?;
-    let step = workspace.ui.spinner("read archive indices");
-    let archive =
-        Archive::load(&workspace.source, &workspace.store, &workspace.fetcher(), &mirror, now())?;
-    step.finish(&format!("{} suites, signatures verified", workspace.source.distro.suite.len()));
-    let new = archive.pin(&workspace.source, &old, |owner| {
+    let mut archive = workspace.archive(&workspace.mirror()?)?;
+    let moves = |owner: &str| {
         args.check || (args.update.is_some() && (named.is_empty() || named.iter().any(|n| *n == owner)))
-    })?;
+    };
+    let new = workspace.pin(&mut archive, moves)?;
     let changes = compare(&old, &new);
     if workspace.global.json {
         println!("{}", serde_json::to_string_pretty(&changes)?);
