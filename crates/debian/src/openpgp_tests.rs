@@ -237,16 +237,36 @@ fn a_revoked_key_and_a_weak_hash_do_not_count() {
 }
 
 #[test]
-fn a_subkey_without_its_own_consent_does_not_sign() {
-    // Somebody binds another's signing key as a subkey of a trusted one: nothing back-signs it.
+fn a_subkey_counts_only_if_both_keys_say_that_it_belongs() {
     let (trusted, other) = (TestKey::new(true), TestKey::new(true));
-    let mut public = trusted.public();
-    let mut stolen = other.public().public_subkeys.remove(0);
-    stolen.signatures = public.public_subkeys[0].signatures.clone();
-    public.public_subkeys.push(stolen);
     let file = signed(TEXT, &[other.sign(TEXT, other.made)]);
-    let error = check(&file, &[public.to_bytes().unwrap()], other.made).unwrap_err();
-    assert!(matches!(error, Error::UnknownSigner { .. }), "{error}");
+    let refused = |signatures: Vec<Signature>| {
+        let mut public = trusted.public();
+        let mut stolen = other.public().public_subkeys.remove(0);
+        stolen.signatures = signatures;
+        public.public_subkeys.push(stolen);
+        let error = check(&file, &[public.to_bytes().unwrap()], other.made).unwrap_err();
+        assert!(matches!(error, Error::UnknownSigner { .. }), "{error}");
+    };
+    // The subkey agrees to another primary key than the one that it is put under.
+    refused(other.public().public_subkeys[0].signatures.clone());
+    // The primary key claims it, with or without somebody else's back-signature.
+    let back = other.public().public_subkeys[0].signatures[0].embedded_signature().unwrap().clone();
+    for embedded in [None, Some(back)] {
+        let (primary, public) = (&trusted.key.primary_key, trusted.public().primary_key);
+        let typ = SignatureType::SubkeyBinding;
+        let mut config = SignatureConfig::from_key(rand::thread_rng(), primary, typ).unwrap();
+        let mut flags = pgp::packet::KeyFlags::default();
+        flags.set_sign(true);
+        let made = Timestamp::from_secs(u32::try_from(trusted.made).unwrap());
+        let mut data = vec![SubpacketData::SignatureCreationTime(made), SubpacketData::KeyFlags(flags)];
+        data.extend(embedded.map(|s| SubpacketData::EmbeddedSignature(Box::new(s))));
+        config.hashed_subpackets = data.into_iter().map(|d| Subpacket::regular(d).unwrap()).collect();
+        let subkey = &other.public().public_subkeys[0].key;
+        let claim = config.sign_subkey_binding(primary, &public, &Password::empty(), subkey).unwrap();
+        claim.verify_subkey_binding(&public, subkey).unwrap();
+        refused(vec![claim]);
+    }
 }
 
 #[test]
