@@ -135,7 +135,7 @@ impl Input<'_> {
     fn rpmbuild(&self, store: &Store, mut line: impl FnMut(&str)) -> Result<ActionResult, Error> {
         let work = store.tempdir()?;
         let top = work.path();
-        for dir in ["SOURCES", "SPECS", "BUILD", "RPMS", "keys"] {
+        for dir in ["SOURCES", "SPECS", "BUILD", "RPMS", "keys", "tmp"] {
             fs::create_dir_all(top.join(dir))?;
         }
         fs::copy(self.folder.join(&self.built.spec), top.join("SPECS").join(&self.built.spec))?;
@@ -162,6 +162,7 @@ impl Input<'_> {
         let fixed = [
             ("_topdir", "/build".to_owned()),
             ("_builddir", "/build/BUILD".to_owned()),
+            ("_tmppath", "/build/tmp".to_owned()),
             ("_smp_build_ncpus", std::thread::available_parallelism().map_or(1, usize::from).to_string()),
             ("source_date_epoch", self.source_date_epoch.to_string()),
             ("_lazuli_keys_dir", KEYS.to_owned()),
@@ -184,6 +185,7 @@ impl Input<'_> {
             .bind(top, "/build", Access::ReadWrite)
             .workdir("/build")
             .env("HOME", "/build")
+            .env("TMPDIR", "/build/tmp")
             .source_date_epoch(self.source_date_epoch)
             .command("/bin/sh")
             .args(&shell)
