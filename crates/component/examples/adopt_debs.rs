@@ -7,7 +7,9 @@
 
 use lazuli_component::adopt::script::{Status, survey};
 use lazuli_component::adopt::{Request, adopt};
-use lazuli_component::schema::{Adopted, Component, ComponentFile, PackageOverlay, ScriptAcknowledgement};
+use lazuli_component::schema::{
+    Adopted, Component, ComponentFile, ComponentKind, PackageOverlay, ScriptAcknowledgement,
+};
 use lazuli_component::toml_file;
 use lazuli_debian::deb::{Deb, Limits};
 use lazuli_fs as fs;
@@ -103,13 +105,13 @@ fn components(distro: &Path) -> Result<BTreeMap<String, (Adopted, PathBuf)>, Err
             continue;
         }
         let read: ComponentFile = toml_file::read(&file)?;
-        match read.validate().map_err(|e| format!("{}: {e}", file.display()))? {
-            Component::Adopted(adopted) => {
-                for package in adopted.packages.clone() {
-                    all.insert(package, (adopted.clone(), folder.clone()));
-                }
+        if read.kind == ComponentKind::Adopted
+            && let Component::Adopted(adopted) =
+                read.validate().map_err(|e| format!("{}: {e}", file.display()))?
+        {
+            for package in adopted.packages.clone() {
+                all.insert(package, (adopted.clone(), folder.clone()));
             }
-            Component::Built(_) => {}
         }
     }
     Ok(all)

@@ -123,7 +123,8 @@ pub struct Arranged {
 
 /// The entries of the package and what was changed.
 pub fn arrange(input: &Input<'_>, store: &Store) -> Result<Arranged, Error> {
-    let mut arranger = Arranger { input, nodes: merge_usr(input.data)?, changes: Changes::default(), problems: Vec::new() };
+    let mut arranger =
+        Arranger { input, nodes: merge_usr(input.data)?, changes: Changes::default(), problems: Vec::new() };
     arranger.move_copyright()?;
     let before = arranger.nodes.clone();
     arranger.drop_files();
@@ -192,19 +193,76 @@ fn merge_usr(data: &Tree) -> Result<BTreeMap<TreePath, Node>, Error> {
 /// nobody owns it; it then exists because something is in it.
 pub fn is_shared(path: &str) -> bool {
     const OWNED: &[&str] = &[
-        "boot", "dev", "efi", "etc", "etc/default", "etc/opt", "etc/pki", "etc/profile.d", "etc/skel", "etc/ssl",
-        "etc/sysctl.d", "etc/yum.repos.d", "home", "media", "mnt", "opt", "proc", "root", "run", "run/lock", "srv",
-        "sys", "tmp", "usr", "usr/bin", "usr/games", "usr/include", "usr/lib", "usr/lib/firmware",
-        "usr/lib/modules", "usr/lib/sysusers.d", "usr/lib/tmpfiles.d", "usr/lib/x86_64-linux-gnu",
-        "usr/lib/aarch64-linux-gnu", "usr/lib/systemd", "usr/lib/systemd/system", "usr/lib/systemd/user",
-        "usr/lib64", "usr/libexec", "usr/local", "usr/sbin", "usr/share", "usr/share/doc", "usr/share/info",
-        "usr/share/licenses", "usr/share/locale", "usr/share/man", "usr/share/misc", "usr/src", "var", "var/cache",
-        "var/lib", "var/lib/misc", "var/local", "var/lock", "var/log", "var/mail", "var/opt", "var/run",
-        "var/spool", "var/tmp",
+        "boot",
+        "dev",
+        "efi",
+        "etc",
+        "etc/default",
+        "etc/opt",
+        "etc/pki",
+        "etc/profile.d",
+        "etc/skel",
+        "etc/ssl",
+        "etc/sysctl.d",
+        "etc/yum.repos.d",
+        "home",
+        "media",
+        "mnt",
+        "opt",
+        "proc",
+        "root",
+        "run",
+        "run/lock",
+        "srv",
+        "sys",
+        "tmp",
+        "usr",
+        "usr/bin",
+        "usr/games",
+        "usr/include",
+        "usr/lib",
+        "usr/lib/firmware",
+        "usr/lib/modules",
+        "usr/lib/sysusers.d",
+        "usr/lib/tmpfiles.d",
+        "usr/lib/x86_64-linux-gnu",
+        "usr/lib/aarch64-linux-gnu",
+        "usr/lib/systemd",
+        "usr/lib/systemd/system",
+        "usr/lib/systemd/user",
+        "usr/lib64",
+        "usr/libexec",
+        "usr/local",
+        "usr/sbin",
+        "usr/share",
+        "usr/share/doc",
+        "usr/share/info",
+        "usr/share/licenses",
+        "usr/share/locale",
+        "usr/share/man",
+        "usr/share/misc",
+        "usr/src",
+        "var",
+        "var/cache",
+        "var/lib",
+        "var/lib/misc",
+        "var/local",
+        "var/lock",
+        "var/log",
+        "var/mail",
+        "var/opt",
+        "var/run",
+        "var/spool",
+        "var/tmp",
     ];
     const BELOW: &[&str] = &[
-        "usr/local/", "usr/share/man/", "usr/share/locale/", "usr/share/bash-completion", "usr/share/zsh",
-        "usr/share/fish", "usr/share/licenses/",
+        "usr/local/",
+        "usr/share/man/",
+        "usr/share/locale/",
+        "usr/share/bash-completion",
+        "usr/share/zsh",
+        "usr/share/fish",
+        "usr/share/licenses/",
     ];
     OWNED.contains(&path) || BELOW.iter().any(|prefix| path.starts_with(prefix))
 }
@@ -215,9 +273,8 @@ fn is_license(path: &TreePath) -> bool {
 
 /// Whether an image without documentation does without it.
 pub fn is_documentation(path: &TreePath) -> bool {
-    const BELOW: &[&str] = &[
-        "usr/share/doc/", "usr/share/man/", "usr/share/info/", "usr/share/gtk-doc/", "usr/share/help/",
-    ];
+    const BELOW: &[&str] =
+        &["usr/share/doc/", "usr/share/man/", "usr/share/info/", "usr/share/gtk-doc/", "usr/share/help/"];
     BELOW.iter().any(|prefix| path.as_str().starts_with(prefix))
 }
 
@@ -235,7 +292,10 @@ impl Arranger<'_> {
             .nodes
             .keys()
             .filter(|p| {
-                p.as_str().strip_prefix("usr/share/doc/").and_then(|rest| rest.strip_suffix("/copyright")).is_some_and(|n| !n.contains('/'))
+                p.as_str()
+                    .strip_prefix("usr/share/doc/")
+                    .and_then(|rest| rest.strip_suffix("/copyright"))
+                    .is_some_and(|n| !n.contains('/'))
             })
             .cloned()
             .collect();
@@ -269,7 +329,8 @@ impl Arranger<'_> {
             if matching.is_empty() {
                 self.problems.push(format!("drop-files `{}` matches no file of the package", drop.glob));
             }
-            let fresh: Vec<TreePath> = matching.into_iter().filter(|p| !dropped.contains(*p)).cloned().collect();
+            let fresh: Vec<TreePath> =
+                matching.into_iter().filter(|p| !dropped.contains(*p)).cloned().collect();
             let files = fresh.iter().filter(|p| !self.nodes[*p].is_directory()).count();
             *self.changes.dropped.entry(format!("{}: {}", drop.glob, drop.reason)).or_default() += files;
             dropped.extend(fresh);
@@ -278,7 +339,9 @@ impl Arranger<'_> {
             let fresh: Vec<TreePath> = self
                 .nodes
                 .keys()
-                .filter(|p| p.as_str().strip_prefix(directory).is_some_and(|r| r.is_empty() || r.starts_with('/')))
+                .filter(|p| {
+                    p.as_str().strip_prefix(directory).is_some_and(|r| r.is_empty() || r.starts_with('/'))
+                })
                 .filter(|p| !dropped.contains(*p))
                 .cloned()
                 .collect();
@@ -295,15 +358,23 @@ impl Arranger<'_> {
     /// own; any other (`pager`, `editor`, `awk`) is a role that only one package of the distribution can
     /// have, and which one is said by `add-files`.
     fn add_links(&mut self) {
-        let overlay: BTreeSet<TreePath> =
-            self.input.overlay.add_files.iter().filter_map(|f| TreePath::new(&f.path).ok()).map(|p| merged(&p)).collect();
+        let overlay: BTreeSet<TreePath> = self
+            .input
+            .overlay
+            .add_files
+            .iter()
+            .filter_map(|f| TreePath::new(&f.path).ok())
+            .map(|p| merged(&p))
+            .collect();
         let mut by_priority: Vec<&Alternative> = self.input.alternatives.iter().collect();
         by_priority.sort_by_key(|a| std::cmp::Reverse(a.priority));
         for alternative in by_priority {
             let paths: Option<Vec<(TreePath, TreePath)>> = alternative
                 .links
                 .iter()
-                .map(|(link, target)| Some((merged(&TreePath::new(link).ok()?), merged(&TreePath::new(target).ok()?))))
+                .map(|(link, target)| {
+                    Some((merged(&TreePath::new(link).ok()?), merged(&TreePath::new(target).ok()?)))
+                })
                 .collect();
             let Some(paths) = paths else { continue };
             let Some((link, target)) = paths.first().cloned() else { continue };
@@ -321,7 +392,10 @@ impl Arranger<'_> {
                 continue;
             }
             for (link, target) in paths {
-                if self.nodes.contains_key(&target) && !self.nodes.contains_key(&link) && !overlay.contains(&link) {
+                if self.nodes.contains_key(&target)
+                    && !self.nodes.contains_key(&link)
+                    && !overlay.contains(&link)
+                {
                     self.changes.linked.push(format!("{link} -> {target}"));
                     let node = Node::symlink(target.to_string()).with_mtime(self.input.timestamp);
                     self.nodes.insert(link, node);
@@ -351,7 +425,10 @@ impl Arranger<'_> {
     fn overlay_node(&mut self, file: &AddFile, store: &Store) -> Result<Node, Error> {
         let node = if let Some(source) = &file.source {
             if TreePath::new(source).is_err() || source.starts_with('/') {
-                self.problems.push(format!("add-files {}: source `{source}` leaves the component's folder", file.path));
+                self.problems.push(format!(
+                    "add-files {}: source `{source}` leaves the component's folder",
+                    file.path
+                ));
                 return Ok(Node::directory());
             }
             let (digest, size) = store.put_file(self.input.folder.join(source))?;
@@ -390,7 +467,10 @@ impl Arranger<'_> {
         let mut config = added.clone();
         for conffile in self.input.conffiles {
             if let Ok(path) = TreePath::new(conffile).map(|p| merged(&p))
-                && matches!(self.nodes.get(&path), Some(Node { kind: Kind::File { .. } | Kind::HardLink { .. }, .. }))
+                && matches!(
+                    self.nodes.get(&path),
+                    Some(Node { kind: Kind::File { .. } | Kind::HardLink { .. }, .. })
+                )
             {
                 config.insert(path);
             }
@@ -406,7 +486,8 @@ impl Arranger<'_> {
         let overlay = self.input.overlay;
         for (text, owner) in &overlay.owners {
             let Some(path) = self.existing("owners", text) else { continue };
-            let Some((user, group)) = owner.split_once(':').filter(|(u, g)| !u.is_empty() && !g.is_empty()) else {
+            let Some((user, group)) = owner.split_once(':').filter(|(u, g)| !u.is_empty() && !g.is_empty())
+            else {
                 self.problems.push(format!("owners `{text}`: `{owner}` is not user:group"));
                 continue;
             };
@@ -438,7 +519,8 @@ impl Arranger<'_> {
             let Some(path) = self.existing("capabilities", text) else { continue };
             if !matches!(self.nodes[&path].kind, Kind::File { .. }) {
                 let word = self.nodes[&path].kind.word();
-                self.problems.push(format!("capabilities `{text}`: only files have capabilities, not a {word}"));
+                self.problems
+                    .push(format!("capabilities `{text}`: only files have capabilities, not a {word}"));
             }
             if lazuli_rpm::caps::parse(value).is_none() {
                 self.problems.push(format!("capabilities `{text}`: `{value}` is not like `cap_net_raw=ep`"));
@@ -462,7 +544,8 @@ impl Arranger<'_> {
             .collect();
         for (path, to) in links {
             // Replaced by a file of the overlay counts as taken out too.
-            let intact = self.nodes.get(&to).is_some_and(|n| before.get(&to).is_some_and(|b| b.kind == n.kind));
+            let intact =
+                self.nodes.get(&to).is_some_and(|n| before.get(&to).is_some_and(|b| b.kind == n.kind));
             if intact {
                 continue;
             }
@@ -512,3 +595,7 @@ fn glob(pattern: &str) -> Result<GlobMatcher, String> {
     let glob = GlobBuilder::new(pattern).literal_separator(true).build().map_err(|e| e.kind().to_string())?;
     Ok(glob.compile_matcher())
 }
+
+#[cfg(test)]
+#[path = "files_tests.rs"]
+mod tests;

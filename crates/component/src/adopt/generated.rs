@@ -118,7 +118,8 @@ mod tests {
         let store = Store::open(directory.path()).unwrap();
         let mut entries = BTreeMap::new();
         let mut put = |path: &str, content: &str, mode: u32| {
-            let node = Node::file(store.put(content.as_bytes()).unwrap(), content.len() as u64).with_mode(mode);
+            let node =
+                Node::file(store.put(content.as_bytes()).unwrap(), content.len() as u64).with_mode(mode);
             let entry = Entry { node, marks: super::super::files::Marks::default(), capabilities: None };
             entries.insert(TreePath::new(path).unwrap(), entry);
         };

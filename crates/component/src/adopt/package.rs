@@ -99,7 +99,9 @@ pub fn adopt(request: &Request<'_>, store: &Store) -> Result<(Builder, AdoptRepo
     for effect in scripts.iter().flat_map(|s| &s.effects) {
         match effect {
             Effect::Alternative(alternative) => alternatives.push(alternative.clone()),
-            Effect::Capability { path, capabilities: text } => capabilities.push((path.clone(), text.clone())),
+            Effect::Capability { path, capabilities: text } => {
+                capabilities.push((path.clone(), text.clone()))
+            }
             _ => {}
         }
     }
@@ -135,7 +137,13 @@ pub fn adopt(request: &Request<'_>, store: &Store) -> Result<(Builder, AdoptRepo
         nevra,
         ..Builder::default()
     };
-    let mut dependencies = Dependencies { overlay: request.overlay, dropped: Vec::new(), added: Vec::new(), used: BTreeSet::new(), problems: Vec::new() };
+    let mut dependencies = Dependencies {
+        overlay: request.overlay,
+        dropped: Vec::new(),
+        added: Vec::new(),
+        used: BTreeSet::new(),
+        problems: Vec::new(),
+    };
     dependencies.fill(&mut builder, &control, &found, request.rebuild);
     dependencies.check(&control, &found);
     problems.append(&mut dependencies.problems);
@@ -144,7 +152,7 @@ pub fn adopt(request: &Request<'_>, store: &Store) -> Result<(Builder, AdoptRepo
     }
     builder.files = entries.into_iter().map(|(path, entry)| file_entry(path, entry)).collect();
 
-    let required: BTreeSet<&Dependency> = builder.requires.iter().collect();
+    let required: BTreeSet<&str> = builder.requires.iter().map(|d| d.name.as_str()).collect();
     let report = AdoptReport {
         nevra: builder.nevra.to_string(),
         license: builder.license.clone(),
@@ -153,11 +161,16 @@ pub fn adopt(request: &Request<'_>, store: &Store) -> Result<(Builder, AdoptRepo
         dropped: dependencies.dropped,
         added: dependencies.added,
         provided_sonames: found.provides.iter().map(ToString::to_string).collect(),
-        required_sonames: found.requires.iter().filter(|d| required.contains(d)).map(ToString::to_string).collect(),
+        required_sonames: found
+            .requires
+            .iter()
+            .filter(|d| required.contains(d.name.as_str()))
+            .map(ToString::to_string)
+            .collect(),
         interpreters: found
             .interpreters
             .iter()
-            .filter(|(program, _)| required.contains(&Dependency::any(program.as_str())))
+            .filter(|(program, _)| required.contains(program.as_str()))
             .map(|(program, file)| (program.clone(), file.to_string()))
             .collect(),
         files: changes,
@@ -409,7 +422,8 @@ impl<'a> Dependencies<'a> {
         ] {
             for drop in drops.iter().filter(|d| !self.used.contains(&(key, d.name.as_str()))) {
                 let near = suggestion(nearest(&drop.name, known.iter().map(String::as_str)));
-                self.problems.push(format!("{key} `{}`: the package has no such dependency{near}", drop.name));
+                self.problems
+                    .push(format!("{key} `{}`: the package has no such dependency{near}", drop.name));
             }
         }
     }
@@ -417,7 +431,8 @@ impl<'a> Dependencies<'a> {
 
 fn unique(mut dependencies: Vec<Dependency>) -> Vec<Dependency> {
     dependencies.sort();
-    dependencies.dedup_by(|a, b| a.name == b.name && a.evr == b.evr && a.flags.comparison() == b.flags.comparison());
+    dependencies
+        .dedup_by(|a, b| a.name == b.name && a.evr == b.evr && a.flags.comparison() == b.flags.comparison());
     dependencies
 }
 
@@ -427,14 +442,17 @@ fn documentation(data: &Tree, package: &str, name: &str, store: &Store) -> Optio
     data.read(store, &path).ok().flatten()
 }
 
+/// The copyright file of the package, if it has its own.
+pub(super) fn copyright(data: &Tree, package: &str, store: &Store) -> Option<Vec<u8>> {
+    documentation(data, package, "copyright", store).filter(|text| text.len() <= MAX_COPYRIGHT)
+}
+
 fn find_license(request: &Request<'_>, package: &str, store: &Store) -> (String, &'static str) {
     if let Some(license) = request.license {
         return (license.to_owned(), "component.toml");
     }
-    let text = documentation(&request.deb.data, package, "copyright", store);
-    let expression = text
-        .filter(|t| t.len() <= MAX_COPYRIGHT)
-        .and_then(|t| license::expression(&String::from_utf8_lossy(&t)));
+    let text = copyright(&request.deb.data, package, store);
+    let expression = text.and_then(|t| license::expression(&String::from_utf8_lossy(&t)));
     match expression {
         Some(expression) => (expression, "Debian's copyright file"),
         None => (license::UNKNOWN.to_owned(), "nowhere; see the text in the package"),
@@ -453,3 +471,7 @@ fn find_changelog(data: &Tree, package: &str, store: &Store) -> Vec<ChangelogEnt
         .map(|e| ChangelogEntry { time: e.time, author: e.name, text: e.text })
         .collect()
 }
+
+#[cfg(test)]
+#[path = "package_tests.rs"]
+mod tests;

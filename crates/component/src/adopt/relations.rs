@@ -86,7 +86,10 @@ pub fn dependency(relation: &Relation, architecture: &str) -> Option<Dependency>
 }
 
 /// Each alternative as a dependency of its own, for fields that have no alternatives.
-pub fn dependencies<'a>(relations: &'a [Relation], architecture: &'a str) -> impl Iterator<Item = Dependency> + 'a {
+pub fn dependencies<'a>(
+    relations: &'a [Relation],
+    architecture: &'a str,
+) -> impl Iterator<Item = Dependency> + 'a {
     relations.iter().flat_map(|r| &r.alternatives).filter_map(move |a| one(a, architecture))
 }
 

@@ -94,8 +94,8 @@ impl fmt::Display for AdoptReport {
                     writeln!(f, "  {}: recognised; its acknowledgement is not needed", script.name)?;
                 }
                 Status::Acknowledged { reason } => {
-                    let lines = script.unrecognised.len();
-                    writeln!(f, "  {}: acknowledged ({lines} lines not recognised): {reason}", script.name)?;
+                    writeln!(f, "  {}: acknowledged: {reason}", script.name)?;
+                    writeln!(f, "    lines not recognised: {}", script.unrecognised.len())?;
                 }
                 Status::Unacknowledged => writeln!(f, "  {}: NOT acknowledged", script.name)?,
             }

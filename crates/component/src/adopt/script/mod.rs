@@ -126,3 +126,6 @@ impl fmt::Display for Effect {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

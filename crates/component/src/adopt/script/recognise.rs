@@ -455,10 +455,14 @@ impl Walker<'_> {
                 {
                     false
                 }
-                "ldconfig" | "systemctl" | "/bin/systemctl" | "deb-systemd-invoke" | "update-alternatives"
-                | "setcap" | "systemd-sysusers" | "systemd-tmpfiles" => {
-                    self.effect(name, &arguments, all.as_deref(), context.conditional)
-                }
+                "ldconfig"
+                | "systemctl"
+                | "/bin/systemctl"
+                | "deb-systemd-invoke"
+                | "update-alternatives"
+                | "setcap"
+                | "systemd-sysusers"
+                | "systemd-tmpfiles" => self.effect(name, &arguments, all.as_deref(), context.conditional),
                 "dpkg-trigger" => arguments.iter().all(|a| {
                     a.as_deref().is_some_and(|a| a.starts_with("--") || triggers::replacement(a).is_some())
                 }),

@@ -109,7 +109,10 @@ pub(super) const READERS: &[&str] = &[
     "export",
     "local",
     "readonly",
-    "unset", "umask", "pidof", "ischroot",
+    "unset",
+    "umask",
+    "pidof",
+    "ischroot",
     "dpkg-query",
     "return",
     "break",
@@ -135,8 +138,18 @@ pub(super) fn only_at_run_time(name: &str, arguments: &[&str]) -> bool {
         "update-rc.d" => arguments.iter().any(|a| matches!(*a, "defaults" | "remove")),
         _ => matches!(
             verb,
-            "daemon-reload" | "daemon-reexec" | "start" | "stop" | "restart" | "try-restart" | "reload"
-                | "reload-or-restart" | "try-reload-or-restart" | "is-active" | "is-enabled" | "is-system-running"
+            "daemon-reload"
+                | "daemon-reexec"
+                | "start"
+                | "stop"
+                | "restart"
+                | "try-restart"
+                | "reload"
+                | "reload-or-restart"
+                | "try-reload-or-restart"
+                | "is-active"
+                | "is-enabled"
+                | "is-system-running"
         ),
     }
 }
