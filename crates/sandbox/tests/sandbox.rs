@@ -88,6 +88,29 @@ fn the_root_is_read_only_and_unchanged_and_scratch_places_are_writable() {
 }
 
 #[test]
+fn links_that_package_scripts_would_have_made_are_there() {
+    let host = Path::new("/bin");
+    if !host.is_symlink() {
+        eprintln!("this host's /usr is not merged; nothing to try");
+        return;
+    }
+    for overlay in [false, true] {
+        let dir = root();
+        for name in ["bin", "sbin", "lib", "lib64"] {
+            if Path::new("/usr").join(name).exists() {
+                lazuli_fs::create_dir_all(dir.path().join("usr").join(name)).expect("mkdir");
+            }
+        }
+        let upper = root();
+        let mut sandbox = Sandbox::new(dir.path()).bind("/usr", "/usr", Access::ReadOnly);
+        if overlay {
+            sandbox = sandbox.overlay(upper.path().join("upper"));
+        }
+        assert_eq!(shell(&sandbox, "readlink /bin; /bin/echo ok"), "usr/bin\nok");
+    }
+}
+
+#[test]
 fn there_is_a_loopback_interface_and_nothing_else() {
     let dir = root();
     let list = "cut -d: -f1 -s /proc/net/dev | tr -d ' '";
