@@ -6,12 +6,13 @@
 //!    there moves to `/usr`.
 //! 2. `/usr/share/doc/NAME/copyright` moves to `/usr/share/licenses/NAME/copyright` and is marked as a
 //!    licence, so that an image without documentation still carries it.
-//! 3. The overlay's `drop-files` and the rules of [`BALLAST`] take files out.
-//! 4. Directories that `filesystem` owns ([`is_shared`]) are not owned again.
+//! 3. The overlay's `drop-files` and the rules of `places::BALLAST` take files out.
+//! 4. Directories that `filesystem` owns (`places::is_shared`) are not owned again.
 //! 5. Links that `update-alternatives` would have made are added, then the overlay's `add-files`.
 //! 6. Owners, modes and capabilities of the overlay are set; configuration files, documentation and
 //!    licences are marked.
 
+use super::places::{BALLAST, is_documentation, is_license, is_shared, merged};
 use super::script::Alternative;
 use crate::schema::{AddFile, PackageOverlay, nearest, parse_mode, suggestion};
 use globset::{GlobBuilder, GlobMatcher};
@@ -21,15 +22,6 @@ use lazuli_tree::{Kind, Node, Tree, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-
-/// Debian's packaging ballast: directory, and why nothing below it is taken.
-pub const BALLAST: &[(&str, &str)] = &[
-    ("usr/share/bug", "hooks of Debian's reportbug"),
-    ("usr/share/lintian", "exceptions of Debian's package checker"),
-    ("usr/share/doc-base", "Debian's register of documentation"),
-    ("usr/share/menu", "Debian's menu system"),
-    ("etc/init.d", "systemd is the only service manager"),
-];
 
 /// What RPM should know about a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -153,16 +145,6 @@ pub fn arrange(input: &Input<'_>, store: &Store) -> Result<Arranged, Error> {
     Ok(Arranged { entries, changes, problems })
 }
 
-/// The path in a merged /usr.
-pub fn merged(path: &TreePath) -> TreePath {
-    let text = path.as_str();
-    let first = text.split('/').next().unwrap_or_default();
-    if matches!(first, "bin" | "sbin" | "lib" | "lib64" | "lib32" | "libx32") {
-        return TreePath::new(&format!("usr/{text}")).unwrap_or_else(|_| path.clone());
-    }
-    path.clone()
-}
-
 fn merge_usr(data: &Tree) -> Result<BTreeMap<TreePath, Node>, Error> {
     let mut nodes: BTreeMap<TreePath, Node> = BTreeMap::new();
     for (path, node) in data.iter() {
@@ -187,95 +169,6 @@ fn merge_usr(data: &Tree) -> Result<BTreeMap<TreePath, Node>, Error> {
         }
     }
     Ok(nodes)
-}
-
-/// Whether the directory belongs to `filesystem`, or is one that so many packages put files into that
-/// nobody owns it; it then exists because something is in it.
-pub fn is_shared(path: &str) -> bool {
-    const OWNED: &[&str] = &[
-        "boot",
-        "dev",
-        "efi",
-        "etc",
-        "etc/default",
-        "etc/opt",
-        "etc/pki",
-        "etc/profile.d",
-        "etc/skel",
-        "etc/ssl",
-        "etc/sysctl.d",
-        "etc/yum.repos.d",
-        "home",
-        "media",
-        "mnt",
-        "opt",
-        "proc",
-        "root",
-        "run",
-        "run/lock",
-        "srv",
-        "sys",
-        "tmp",
-        "usr",
-        "usr/bin",
-        "usr/games",
-        "usr/include",
-        "usr/lib",
-        "usr/lib/firmware",
-        "usr/lib/modules",
-        "usr/lib/sysusers.d",
-        "usr/lib/tmpfiles.d",
-        "usr/lib/x86_64-linux-gnu",
-        "usr/lib/aarch64-linux-gnu",
-        "usr/lib/systemd",
-        "usr/lib/systemd/system",
-        "usr/lib/systemd/user",
-        "usr/lib64",
-        "usr/libexec",
-        "usr/local",
-        "usr/sbin",
-        "usr/share",
-        "usr/share/doc",
-        "usr/share/info",
-        "usr/share/licenses",
-        "usr/share/locale",
-        "usr/share/man",
-        "usr/share/misc",
-        "usr/src",
-        "var",
-        "var/cache",
-        "var/lib",
-        "var/lib/misc",
-        "var/local",
-        "var/lock",
-        "var/log",
-        "var/mail",
-        "var/opt",
-        "var/run",
-        "var/spool",
-        "var/tmp",
-    ];
-    const BELOW: &[&str] = &[
-        "usr/local/",
-        "usr/share/man/",
-        "usr/share/locale/",
-        "usr/share/bash-completion",
-        "usr/share/zsh",
-        "usr/share/fish",
-        "usr/share/licenses/",
-    ];
-    OWNED.contains(&path) || BELOW.iter().any(|prefix| path.starts_with(prefix))
-}
-
-fn is_license(path: &TreePath) -> bool {
-    ["usr/share/licenses/", "usr/share/common-licenses/"].iter().any(|p| path.as_str().starts_with(p))
-}
-
-/// Whether an image without documentation does without it.
-pub fn is_documentation(path: &TreePath) -> bool {
-    const BELOW: &[&str] =
-        &["usr/share/doc/", "usr/share/man/", "usr/share/info/", "usr/share/gtk-doc/", "usr/share/help/"];
-    BELOW.iter().any(|prefix| path.as_str().starts_with(prefix))
 }
 
 struct Arranger<'a> {

@@ -1,6 +1,7 @@
 //! Dependencies found in the files: sonames of ELF files, and interpreters of scripts.
 
-use super::files::{Entry, is_documentation, merged};
+use super::files::Entry;
+use super::places::{is_documentation, merged};
 use lazuli_rpm::{Dependency, elf};
 use lazuli_store::{Digest, Store};
 use lazuli_tree::{Kind, TreePath};

@@ -161,7 +161,7 @@ mod tests {
     fn of(licenses: &[&str]) -> Option<String> {
         let mut text = "Format: https://example.org/copyright-format/1.0/\n".to_owned();
         for license in licenses {
-            text += &format!("\nFiles: x\nCopyright: somebody\nLicense: {license}\n");
+            text.extend(["\nFiles: x\nCopyright: somebody\nLicense: ", license, "\n"]);
         }
         text += "\nFiles: debian/*\nCopyright: somebody\nLicense: GPL-3+\n\nLicense: BSL-1.0\n the text\n";
         expression(&text)

@@ -11,11 +11,14 @@
 //! the first version of a `component.toml`.
 
 pub mod changelog;
+mod control;
+mod dependencies;
 pub mod files;
 pub mod generated;
 pub mod license;
 pub mod names;
 mod package;
+mod places;
 pub mod relations;
 pub mod report;
 pub mod script;

@@ -1,15 +1,15 @@
 //! One package, from a .deb to everything that an RPM consists of.
 
+use super::control::Control;
+use super::dependencies::Dependencies;
 use super::files::{self, Arranged, Entry};
-use super::generated::{self, Generated};
-use super::report::{AdoptReport, DependencyChange, Origin};
+use super::generated;
+use super::report::{AdoptReport, Origin};
 use super::script::{self, Effect, Unacknowledged};
-use super::{changelog, license, names, relations};
-use crate::schema::{Drop, PackageOverlay, nearest, suggestion};
+use super::{changelog, license, names};
+use crate::schema::PackageOverlay;
 use lazuli_debian::deb::Deb;
-use lazuli_debian::relation::{self, Relation};
-use lazuli_debian::version::Version;
-use lazuli_rpm::{Builder, ChangelogEntry, Dependency, DependencyFlags, FileEntry, FileFlags, Nevra};
+use lazuli_rpm::{Builder, ChangelogEntry, FileEntry, FileFlags, Nevra};
 use lazuli_store::{Digest, Store};
 use lazuli_tree::{Tree, TreePath};
 use std::collections::BTreeSet;
@@ -100,7 +100,7 @@ pub fn adopt(request: &Request<'_>, store: &Store) -> Result<(Builder, AdoptRepo
         match effect {
             Effect::Alternative(alternative) => alternatives.push(alternative.clone()),
             Effect::Capability { path, capabilities: text } => {
-                capabilities.push((path.clone(), text.clone()))
+                capabilities.push((path.clone(), text.clone()));
             }
             _ => {}
         }
@@ -137,13 +137,7 @@ pub fn adopt(request: &Request<'_>, store: &Store) -> Result<(Builder, AdoptRepo
         nevra,
         ..Builder::default()
     };
-    let mut dependencies = Dependencies {
-        overlay: request.overlay,
-        dropped: Vec::new(),
-        added: Vec::new(),
-        used: BTreeSet::new(),
-        problems: Vec::new(),
-    };
+    let mut dependencies = Dependencies::new(request.overlay);
     dependencies.fill(&mut builder, &control, &found, request.rebuild);
     dependencies.check(&control, &found);
     problems.append(&mut dependencies.problems);
@@ -201,239 +195,6 @@ fn file_entry(path: TreePath, entry: Entry) -> FileEntry {
         flags = flags | FileFlags::LICENSE;
     }
     FileEntry { path, node: entry.node, flags, capabilities: entry.capabilities }
-}
-
-/// The fields of the control file that are used, read.
-struct Control {
-    package: String,
-    version: Version,
-    architecture: String,
-    arch: &'static str,
-    source: String,
-    source_version: Version,
-    essential: bool,
-    summary: String,
-    description: String,
-    homepage: String,
-    depends: Vec<Relation>,
-    recommends: Vec<Relation>,
-    suggests: Vec<Relation>,
-    enhances: Vec<Relation>,
-    provides: Vec<Relation>,
-    conflicts: Vec<Relation>,
-    breaks: Vec<Relation>,
-    replaces: Vec<Relation>,
-}
-
-impl Control {
-    fn read(deb: &Deb) -> Result<Self, Error> {
-        let control = &deb.control;
-        let package = control.get("Package").unwrap_or_default().to_owned();
-        let fail = |field, reason: String| Error::Field { package: package.clone(), field, reason };
-        let require = |field| control.get(field).ok_or_else(|| fail(field, "is missing".into()));
-        // It becomes part of paths.
-        require("Package")?;
-        if package.contains('/') || TreePath::new(&package).is_err() || package.is_empty() {
-            return Err(fail("Package", format!("`{package}` is not a package name")));
-        }
-        let version = |field, text: &str| text.parse::<Version>().map_err(|e| fail(field, e.to_string()));
-        let relations = |field| {
-            relation::parse(control.get(field).unwrap_or_default()).map_err(|e| fail(field, e.to_string()))
-        };
-        let own_version = version("Version", require("Version")?)?;
-        let architecture = require("Architecture")?.to_owned();
-        let arch = names::architecture(&architecture)
-            .ok_or_else(|| fail("Architecture", format!("`{architecture}` is not amd64, arm64 or all")))?;
-        let (source, source_version) = match control.get("Source") {
-            None => (package.clone(), own_version.clone()),
-            Some(text) => match text.split_once('(') {
-                None => (text.trim().to_owned(), own_version.clone()),
-                Some((name, rest)) => {
-                    let text = rest.trim_end().trim_end_matches(')').trim();
-                    (name.trim().to_owned(), version("Source", text)?)
-                }
-            },
-        };
-        let (summary, description) = control.description().unwrap_or_default();
-        let mut depends = relations("Pre-Depends")?;
-        depends.extend(relations("Depends")?);
-        Ok(Self {
-            version: own_version,
-            arch,
-            essential: control.get("Essential") == Some("yes"),
-            description: if description.trim().is_empty() { summary.to_owned() } else { description },
-            summary: summary.to_owned(),
-            homepage: control.get("Homepage").unwrap_or_default().to_owned(),
-            depends,
-            recommends: relations("Recommends")?,
-            suggests: relations("Suggests")?,
-            enhances: relations("Enhances")?,
-            provides: relations("Provides")?,
-            conflicts: relations("Conflicts")?,
-            breaks: relations("Breaks")?,
-            replaces: relations("Replaces")?,
-            architecture,
-            source,
-            source_version,
-            package,
-        })
-    }
-
-    fn source_rpm(&self) -> String {
-        let evr = names::evr(&self.source_version);
-        format!("{}-{}.src.rpm", self.source, evr.version_release())
-    }
-
-    /// The architecture that restrictions in relations are about; packages for all are built for ours.
-    fn restriction(&self) -> &str {
-        if self.architecture == "all" { "amd64" } else { &self.architecture }
-    }
-}
-
-/// Fills the builder's dependencies, noting what the overlay changes.
-struct Dependencies<'a> {
-    overlay: &'a PackageOverlay,
-    dropped: Vec<DependencyChange>,
-    added: Vec<DependencyChange>,
-    /// Key and name of the overlay's drops that matched something.
-    used: BTreeSet<(&'static str, &'a str)>,
-    problems: Vec<String>,
-}
-
-impl<'a> Dependencies<'a> {
-    fn fill(&mut self, builder: &mut Builder, control: &Control, found: &Generated, rebuild: u32) {
-        let architecture = control.restriction();
-        let overlay = self.overlay;
-
-        let kept = self.keep("drop-requires", "requires", &overlay.drop_requires, &control.depends);
-        let mut requires: Vec<Dependency> =
-            kept.into_iter().filter_map(|r| relations::dependency(r, architecture)).collect();
-        let interpreters = found.interpreters.keys().map(Dependency::any);
-        for generated in found.requires.iter().cloned().chain(interpreters) {
-            match overlay.drop_requires.iter().find(|d| d.name == generated.name) {
-                Some(drop) => self.note_drop("drop-requires", "requires", drop, &generated.to_string()),
-                None => requires.push(generated.with(DependencyFlags::FIND_REQUIRES)),
-            }
-        }
-        requires.extend(self.parse("add-requires", "requires", &overlay.add_requires));
-        builder.requires = unique(requires);
-
-        let mut weak = |relations: &[Relation], kind: &'static str| -> Vec<Dependency> {
-            let kept = self.keep("drop-recommends", kind, &overlay.drop_recommends, relations);
-            kept.into_iter().filter_map(|r| relations::dependency(r, architecture)).collect()
-        };
-        let mut recommends = weak(&control.recommends, "recommends");
-        builder.suggests = unique(weak(&control.suggests, "suggests"));
-        builder.enhances =
-            unique(control.enhances.iter().filter_map(|r| relations::dependency(r, architecture)).collect());
-        recommends.extend(self.parse("add-recommends", "recommends", &overlay.add_recommends));
-        builder.recommends = unique(recommends);
-
-        let mut conflicts = Vec::new();
-        for field in [&control.conflicts, &control.breaks] {
-            let kept = self.keep("drop-conflicts", "conflicts", &overlay.drop_conflicts, field);
-            conflicts.extend(kept.into_iter().flat_map(|r| {
-                relations::dependencies(std::slice::from_ref(r), architecture).collect::<Vec<_>>()
-            }));
-        }
-        conflicts.extend(self.parse("add-conflicts", "conflicts", &overlay.add_conflicts));
-        builder.conflicts = unique(conflicts);
-
-        let mut provides: Vec<Dependency> =
-            relations::dependencies(&control.provides, architecture).collect();
-        provides.extend(found.provides.iter().map(|d| d.clone().with(DependencyFlags::FIND_PROVIDES)));
-        if rebuild > 1 {
-            let original = names::evr(&control.version).to_string();
-            provides.push(Dependency::versioned(&control.package, DependencyFlags::EQUAL, original));
-        }
-        provides.extend(self.parse("add-provides", "provides", &overlay.add_provides));
-        builder.provides = unique(provides);
-
-        let mut obsoletes = relations::obsoletes(
-            &control.package,
-            &control.provides,
-            &control.replaces,
-            &control.conflicts,
-            &control.breaks,
-        );
-        obsoletes.retain(|o| !overlay.drop_conflicts.iter().any(|d| d.name == o.name));
-        obsoletes.extend(self.parse("add-obsoletes", "obsoletes", &overlay.add_obsoletes));
-        builder.obsoletes = unique(obsoletes);
-    }
-
-    /// The relations that no drop names. A drop that names any of its alternatives takes a relation out.
-    fn keep<'r>(
-        &mut self,
-        key: &'static str,
-        kind: &str,
-        drops: &'a [Drop],
-        relations: &'r [Relation],
-    ) -> Vec<&'r Relation> {
-        let mut kept = Vec::new();
-        for relation in relations {
-            match drops.iter().find(|d| relation.alternatives.iter().any(|a| a.name == d.name)) {
-                Some(drop) => self.note_drop(key, kind, drop, &relation.to_string()),
-                None => kept.push(relation),
-            }
-        }
-        kept
-    }
-
-    fn note_drop(&mut self, key: &'static str, kind: &str, drop: &'a Drop, dependency: &str) {
-        self.used.insert((key, &drop.name));
-        self.dropped.push(DependencyChange {
-            kind: kind.into(),
-            dependency: dependency.into(),
-            reason: drop.reason.clone(),
-        });
-    }
-
-    fn parse(&mut self, key: &str, kind: &str, texts: &[String]) -> Vec<Dependency> {
-        let mut parsed = Vec::new();
-        for text in texts {
-            match Dependency::parse(text) {
-                Ok(dependency) => {
-                    self.added.push(DependencyChange {
-                        kind: kind.into(),
-                        dependency: dependency.to_string(),
-                        reason: "overlay".into(),
-                    });
-                    parsed.push(dependency);
-                }
-                Err(error) => self.problems.push(format!("{key}: {error}")),
-            }
-        }
-        parsed
-    }
-
-    /// A drop that drops nothing is a mistake, or out of date.
-    fn check(&mut self, control: &Control, found: &Generated) {
-        let names = |fields: &[&[Relation]]| -> Vec<String> {
-            fields.iter().copied().flatten().flat_map(|r| &r.alternatives).map(|a| a.name.clone()).collect()
-        };
-        let mut requires = names(&[&control.depends]);
-        requires.extend(found.requires.iter().map(|d| d.name.clone()));
-        requires.extend(found.interpreters.keys().cloned());
-        let overlay = self.overlay;
-        for (key, drops, known) in [
-            ("drop-requires", &overlay.drop_requires, requires),
-            ("drop-recommends", &overlay.drop_recommends, names(&[&control.recommends, &control.suggests])),
-            ("drop-conflicts", &overlay.drop_conflicts, names(&[&control.conflicts, &control.breaks])),
-        ] {
-            for drop in drops.iter().filter(|d| !self.used.contains(&(key, d.name.as_str()))) {
-                let near = suggestion(nearest(&drop.name, known.iter().map(String::as_str)));
-                self.problems
-                    .push(format!("{key} `{}`: the package has no such dependency{near}", drop.name));
-            }
-        }
-    }
-}
-
-fn unique(mut dependencies: Vec<Dependency>) -> Vec<Dependency> {
-    dependencies.sort();
-    dependencies
-        .dedup_by(|a, b| a.name == b.name && a.evr == b.evr && a.flags.comparison() == b.flags.comparison());
-    dependencies
 }
 
 /// A file of the package's documentation, wherever links lead.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::schema::{Component, ComponentFile};
 use lazuli_debian::deb::Limits;
-use lazuli_rpm::PackageFile;
+use lazuli_rpm::{Dependency, PackageFile};
 use lazuli_tree::{Accounts, Kind, Node, write_tar};
 use std::io::{Cursor, Write as _};
 
@@ -97,7 +97,7 @@ impl Fixture {
             [("debian-binary", &b"2.0\n"[..]), ("control.tar", &control), ("data.tar", &data)]
         {
             let size = content.len();
-            write!(ar, "{name:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`\n", 1_740_000_000, 0, 0, "100644")
+            writeln!(ar, "{name:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`", 1_740_000_000, 0, 0, "100644")
                 .unwrap();
             ar.extend(content);
             if size % 2 == 1 {

@@ -30,9 +30,11 @@
 //! Outside the blocks: code that RPM never calls (an argument `$1` such as `purge`, `abort-upgrade`,
 //! `failed-upgrade` or `disappear`; `triggered` when every interest in the `triggers` file is known);
 //! messages, tests and other commands that only read; assignments; debconf's `db_*`;
-//! `dpkg-maintscript-helper`; `ldconfig`; `systemctl daemon-reload`; byte compilation; and
-//! `update-alternatives --install` with literal arguments under no unknown condition. The `triggers`
-//! file has its own list ([`triggers`]).
+//! `dpkg-maintscript-helper`; `dpkg-divert --no-rename` of `.usr-is-merged` names; `ldconfig`;
+//! `systemd-sysusers` and `systemd-tmpfiles`; what acts on the running system only (`invoke-rc.d`,
+//! `deb-systemd-invoke`, `systemctl` to start, stop and reload, `udevadm`); `update-initramfs` and
+//! `update-grub`; byte compilation; `setcap`; and `update-alternatives --install` with literal arguments
+//! under no unknown condition. The `triggers` file has its own list ([`triggers`]).
 //!
 //! When in doubt, a line is not recognised.
 
@@ -43,6 +45,7 @@ mod recognise;
 pub mod shell;
 mod tools;
 pub mod triggers;
+mod words;
 
 pub use acknowledge::{Problem, ScriptFate, Status, Unacknowledged, fates, survey};
 pub use lex::literal;

@@ -1,9 +1,9 @@
 //! Walking a script and taking out what is known.
 
 use super::action::{Actions, Split, matching, relevant, split_test};
-use super::lex::literal;
-use super::shell::{AndOr, Command, Join, Kind, Pipeline, Redirect, SyntaxError, parse};
-use super::tools::{DEBCONF, NOTHING, READERS, Tool, only_at_run_time, tool};
+use super::shell::{AndOr, Command, Join, Kind, Pipeline, SyntaxError, parse};
+use super::tools::{DEBCONF, NOTHING, Tool, only_at_run_time, tool};
+use super::words::{Variables, only_reads, redirect, word_reads};
 use super::{Alternative, Effect, triggers};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,13 +56,11 @@ pub fn recognise(name: &str, script: &[u8], triggered: bool) -> Recognition {
     let mut walker = Walker {
         lines: text.lines().collect(),
         blocks: blocks(text),
-        variables: BTreeMap::new(),
-        aliases: BTreeSet::new(),
+        variables: Variables::new(),
         functions: BTreeMap::new(),
         effects: BTreeSet::new(),
         unrecognised: BTreeSet::new(),
     };
-    walker.variables.insert("DPKG_ROOT".into(), Some(String::new()));
     walker.collect(&list, true);
     let context = Context { actions: relevant(name, triggered), own: true, conditional: false, calls: 0 };
     walker.list(&list, &context);
@@ -120,11 +118,9 @@ struct Context {
 struct Walker<'a> {
     lines: Vec<&'a str>,
     blocks: Vec<Block>,
-    /// Variables that are set once, to a literal.
-    variables: BTreeMap<String, Option<String>>,
-    /// Variables that are set once, to `$1`.
-    aliases: BTreeSet<String>,
-    functions: BTreeMap<String, Vec<AndOr>>,
+    variables: Variables,
+    /// The script's own functions; `None` if there are several of the name.
+    functions: BTreeMap<String, Option<Vec<AndOr>>>,
     effects: BTreeSet<Effect>,
     unrecognised: BTreeSet<Line>,
 }
@@ -136,7 +132,7 @@ impl Walker<'_> {
             match &command.kind {
                 Kind::Simple { assignments, words } => {
                     for (name, value) in assignments {
-                        self.assign(name, value, own);
+                        self.variables.assign(name, value, own);
                     }
                     if let [command, arguments @ ..] = words.as_slice()
                         && matches!(
@@ -147,7 +143,7 @@ impl Walker<'_> {
                         for argument in arguments {
                             let (name, value) = argument.split_once('=').unwrap_or((argument, "$unknown"));
                             if command != "export" || argument.contains('=') {
-                                self.assign(name, value, false);
+                                self.variables.assign(name, value, false);
                             }
                         }
                     }
@@ -163,60 +159,18 @@ impl Walker<'_> {
                 Kind::Group(body) => self.collect(body, own),
                 Kind::Loop { variable, condition, body, .. } => {
                     if let Some(variable) = variable {
-                        self.assign(variable, "$unknown", own);
+                        self.variables.assign(variable, "$unknown", own);
                     }
                     self.collect(condition, own);
                     self.collect(body, own);
                 }
                 Kind::Function { name, body } => {
-                    // Two functions of one name: neither is followed, so calls are not recognised.
-                    let first = self.functions.insert(name.clone(), body.clone()).is_none();
-                    if !first {
-                        self.functions.remove(name);
-                    }
+                    let several = self.functions.contains_key(name);
+                    self.functions.insert(name.clone(), (!several).then(|| body.clone()));
                     self.collect(body, false);
                 }
             }
         }
-    }
-
-    fn assign(&mut self, name: &str, value: &str, own: bool) {
-        let known = !self.variables.contains_key(name);
-        if known && own && is_first_argument(value) {
-            self.aliases.insert(name.to_owned());
-            self.variables.insert(name.to_owned(), None);
-        } else if known {
-            let value = literal(value).filter(|v| v.bytes().all(is_plain));
-            self.variables.insert(name.to_owned(), value);
-        } else {
-            self.aliases.remove(name);
-            self.variables.insert(name.to_owned(), None);
-        }
-    }
-
-    fn is_action(&self, word: &str) -> bool {
-        is_first_argument(word) || variable(word).is_some_and(|name| self.aliases.contains(name))
-    }
-
-    /// The text that a word stands for, with variables that have one value only.
-    fn value(&self, word: &str) -> Option<String> {
-        let mut word = word.to_owned();
-        for (name, value) in &self.variables {
-            if let Some(value) = value {
-                for form in [format!("${{{name}}}"), format!("${{{name}:-}}")] {
-                    word = word.replace(&form, value);
-                }
-                let form = format!("${name}");
-                while let Some(at) = word.find(&form) {
-                    let end = at + form.len();
-                    if word[end..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') {
-                        break;
-                    }
-                    word.replace_range(at..end, value);
-                }
-            }
-        }
-        literal(&word)
     }
 
     fn list(&mut self, list: &[AndOr], context: &Context) {
@@ -270,12 +224,12 @@ impl Walker<'_> {
         if context.actions.is_empty() {
             return Split { exact: true, ..unknown };
         }
-        if !command.redirects.iter().all(|r| self.redirect(r)) {
+        if !command.redirects.iter().all(redirect) {
             self.unknown(command);
         }
         match &command.kind {
             Kind::Simple { assignments, words } => {
-                let pure = assignments.iter().map(|(_, value)| value).chain(words).all(|w| self.word(w));
+                let pure = assignments.iter().map(|(_, value)| value).chain(words).all(|w| word_reads(w));
                 if !pure {
                     self.unknown(command);
                 }
@@ -292,11 +246,11 @@ impl Walker<'_> {
                 self.list(otherwise, &left);
             }
             Kind::Case { word, arms } => {
-                if !self.word(word) {
+                if !word_reads(word) {
                     self.unknown(command);
                 }
                 let mut left = context.clone();
-                let known = context.own && self.is_action(word);
+                let known = context.own && self.variables.is_action(word);
                 for (patterns, body) in arms {
                     match known.then(|| matching(patterns, &left.actions)).flatten() {
                         Some(taken) => {
@@ -309,7 +263,7 @@ impl Walker<'_> {
             }
             Kind::Group(body) => self.list(body, context),
             Kind::Loop { words, condition, body, .. } => {
-                if !words.iter().all(|w| self.word(w)) {
+                if !words.iter().all(|w| word_reads(w)) {
                     self.unknown(command);
                 }
                 let inner = Context { conditional: true, ..context.clone() };
@@ -328,67 +282,33 @@ impl Walker<'_> {
         let [(_, Pipeline { negated: false, commands })] = chain.as_slice() else { return false };
         let [Command { kind: Kind::Simple { words, .. }, .. }] = commands.as_slice() else { return false };
         match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-            ["command", "-v", tool] | ["which", tool] | ["[", "-x", tool, "]"] | ["test", "-x", tool] => {
-                self.value(tool).is_some_and(|t| t.ends_with("update-alternatives") || t.ends_with("setcap"))
-            }
+            ["command", "-v", tool] | ["which", tool] | ["[", "-x", tool, "]"] | ["test", "-x", tool] => self
+                .variables
+                .value(tool)
+                .is_some_and(|t| t.ends_with("update-alternatives") || t.ends_with("setcap")),
             _ => false,
         }
-    }
-
-    fn redirect(&self, redirect: &Redirect) -> bool {
-        match redirect.operator {
-            "<" => self.word(&redirect.target),
-            "<<" | "<<-" => redirect.target == "heredoc",
-            ">&" | "<&" => true,
-            _ => redirect.target == "/dev/null" || redirect.target == "/dev/stderr",
-        }
-    }
-
-    /// Whether expanding the word runs nothing but commands that only read.
-    fn word(&self, word: &str) -> bool {
-        let mut rest = word;
-        while let Some(at) = rest.find(['`', '$', '\'', '\\']) {
-            let (start, tail) = (&rest[at..at + 1], &rest[at + 1..]);
-            rest = match start {
-                "\\" => tail.get(tail.chars().next().map_or(0, char::len_utf8)..).unwrap_or_default(),
-                // Inside double quotes a single quote is no quote, so nothing is skipped there.
-                "'" if !word.contains('"') => tail.split_once('\'').map_or("", |(_, after)| after),
-                "$" if tail.starts_with('(') => match closing(&tail[1..]) {
-                    Some(end) if !tail.starts_with("((") && self.reads(&tail[1..=end]) => &tail[end + 2..],
-                    _ => return false,
-                },
-                "`" => match tail.split_once('`') {
-                    Some((inner, after)) if self.reads(inner) => after,
-                    _ => return false,
-                },
-                _ => tail,
-            };
-        }
-        true
-    }
-
-    /// Whether a command substitution only reads.
-    fn reads(&self, script: &str) -> bool {
-        let Ok(list) = parse(script) else { return false };
-        list.iter().flatten().flat_map(|(_, p)| &p.commands).all(|command| match &command.kind {
-            Kind::Simple { assignments, words } => {
-                command.redirects.iter().all(|r| self.redirect(r))
-                    && assignments.is_empty()
-                    && words.iter().all(|w| self.word(w))
-                    && words.first().and_then(|w| literal(w)).is_some_and(|w| only_reads(&w, words))
-            }
-            _ => false,
-        })
     }
 
     fn simple(&mut self, command: &Command, words: &[String], context: &Context) -> Split {
         let unknown = Split::unknown(&context.actions);
         let Some(first) = words.first() else { return Split::always(&context.actions) };
-        let Some(name) = self.value(first) else {
+        let Some(name) = self.variables.value(first) else {
             self.unknown(command);
             return unknown;
         };
         let arguments = &words[1..];
+        // A function of the script hides a command of the same name.
+        if let Some(body) = self.functions.get(&name).cloned() {
+            match body {
+                Some(body) if context.calls < MAX_CALLS => {
+                    let own = context.own && arguments == ["\"$@\""];
+                    self.list(&body, &Context { own, calls: context.calls + 1, ..context.clone() });
+                }
+                _ => self.unknown(command),
+            }
+            return unknown;
+        }
         match name.as_str() {
             "[" | "test" => {
                 let arguments = match arguments.split_last() {
@@ -396,19 +316,12 @@ impl Walker<'_> {
                     _ => arguments,
                 };
                 let own = context.own;
-                return split_test(arguments, &context.actions, |w| own && self.is_action(w));
+                return split_test(arguments, &context.actions, |w| own && self.variables.is_action(w));
             }
             "true" | ":" => return Split::always(&context.actions),
             _ => {}
         }
-        if let Some(body) = self.functions.get(&name).cloned() {
-            if context.calls >= MAX_CALLS {
-                self.unknown(command);
-                return unknown;
-            }
-            let own = context.own && arguments == ["\"$@\""];
-            self.list(&body, &Context { own, calls: context.calls + 1, ..context.clone() });
-        } else if !self.known(&name, words, command, context) {
+        if !self.known(&name, words, command, context) {
             self.unknown(command);
         } else if name == "setcap" {
             // `if setcap ...; then ...; else FALLBACK; fi`: it works on every file system of ours.
@@ -422,7 +335,7 @@ impl Walker<'_> {
         if only_reads(name, words) {
             return true;
         }
-        let arguments: Vec<Option<String>> = words[1..].iter().map(|w| self.value(w)).collect();
+        let arguments: Vec<Option<String>> = words[1..].iter().map(|w| self.variables.value(w)).collect();
         let all: Option<Vec<&str>> = arguments.iter().map(Option::as_deref).collect();
         let block = self.blocks.iter().find(|b| b.first <= command.line && command.end <= b.last);
         if name == "exit" && block.is_some_and(|b| b.known.is_some()) {
@@ -562,51 +475,4 @@ fn alternative(arguments: &[&str]) -> Option<Alternative> {
     let absolute = links.iter().all(|(link, path)| link.starts_with('/') && path.starts_with('/'));
     Some(Alternative { name: (*name).to_owned(), priority: priority.parse().ok()?, links })
         .filter(|_| absolute)
-}
-
-/// Whether the command only reads, speaks, or ends the script without an error.
-fn only_reads(name: &str, words: &[String]) -> bool {
-    let argument = words.get(1).map(String::as_str);
-    match name {
-        "exit" => matches!(argument, None | Some("0" | "$?" | "\"$?\"")),
-        "set" => words[1..].iter().all(|w| w.starts_with(['-', '+']) && w != "--" || w == "pipefail"),
-        "command" => matches!(argument, Some("-v" | "-V")),
-        "dpkg" => {
-            matches!(argument, Some("--compare-versions" | "--print-architecture" | "-L" | "-s" | "-l"))
-        }
-        "sort" | "uniq" => words.len() == 1,
-        _ => READERS.contains(&name),
-    }
-}
-
-/// The offset of the `)` that closes a substitution whose inside starts here.
-fn closing(text: &str) -> Option<usize> {
-    let mut depth = 0usize;
-    for (i, c) in text.char_indices() {
-        match c {
-            '(' => depth += 1,
-            ')' if depth == 0 => return Some(i),
-            ')' => depth -= 1,
-            _ => {}
-        }
-    }
-    None
-}
-
-/// Whether the word is the first argument.
-fn is_first_argument(word: &str) -> bool {
-    let inner = word.strip_prefix('"').and_then(|w| w.strip_suffix('"')).unwrap_or(word);
-    matches!(inner, "$1" | "${1}" | "${1:-}" | "${1-}")
-}
-
-/// The variable that the word is, quoted or not.
-fn variable(word: &str) -> Option<&str> {
-    let inner = word.strip_prefix('"').and_then(|w| w.strip_suffix('"')).unwrap_or(word);
-    let name = inner.strip_prefix('$')?;
-    Some(name.strip_prefix('{').and_then(|n| n.strip_suffix('}')).unwrap_or(name))
-}
-
-/// Bytes that mean nothing to the shell.
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"/_.+=,:-".contains(&byte)
 }

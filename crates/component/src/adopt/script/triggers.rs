@@ -60,12 +60,11 @@ pub fn read(file: &[u8]) -> Triggers {
         let name = name.trim();
         let directive =
             directive.strip_suffix("-noawait").or(directive.strip_suffix("-await")).unwrap_or(directive);
-        match (directive, replacement(name)) {
-            ("interest" | "activate", Some(why)) => triggers.known.push((name.to_owned(), why)),
-            _ => {
-                triggers.interest |= directive != "activate";
-                triggers.unrecognised.push(Line { number: i + 1, text: line.to_owned() });
-            }
+        if let ("interest" | "activate", Some(why)) = (directive, replacement(name)) {
+            triggers.known.push((name.to_owned(), why));
+        } else {
+            triggers.interest |= directive != "activate";
+            triggers.unrecognised.push(Line { number: i + 1, text: line.to_owned() });
         }
     }
     triggers
