@@ -38,10 +38,16 @@ impl DependencyFlags {
     pub const FIND_PROVIDES: Self = Self(1 << 15);
     /// May be missing.
     pub const MISSINGOK: Self = Self(1 << 19);
+    /// Needed by `%preuntrans`.
+    pub const PREUNTRANS: Self = Self(1 << 20);
+    /// Needed by `%postuntrans`.
+    pub const POSTUNTRANS: Self = Self(1 << 21);
     /// A feature that the installing RPM must have.
     pub const RPMLIB: Self = Self(1 << 24);
     /// From a `%trigger`.
     pub const TRIGGERIN: Self = Self(1 << 16);
+    /// A public key that is provided.
+    pub const KEYRING: Self = Self(1 << 26);
     /// `name = version` of the package itself, or of its configuration.
     pub const CONFIG: Self = Self(1 << 28);
     /// Ordering only, installed or not (`Requires(meta)`).

@@ -11,7 +11,7 @@ use pgp::composed::{
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{Signature, SignatureConfig, SignatureType, Subpacket, SubpacketData};
 use pgp::ser::Serialize as _;
-use pgp::types::{KeyDetails as _, Password, Timestamp, VerifyingKey};
+use pgp::types::{KeyDetails as _, Password, Tag, Timestamp, VerifyingKey};
 
 /// What is wrong with a key or a signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +76,8 @@ impl Signer {
             .created_at(timestamp(created))
             .primary_user_id(user_id.into());
         let params = params.build().map_err(|e| fail(e.to_string()))?;
-        let secret = params.generate(rand::thread_rng()).map_err(|e| fail(e.to_string()))?;
+        let mut secret = params.generate(rand::thread_rng()).map_err(|e| fail(e.to_string()))?;
+        date_self_signatures(&mut secret, timestamp(created)).map_err(|e| fail(e.to_string()))?;
         let public = SignedPublicKey::from(secret.clone());
         Ok(NewKey {
             secret: secret.to_armored_string(ArmorOptions::default()).map_err(|e| fail(e.to_string()))?,
@@ -135,8 +136,68 @@ impl Signer {
     }
 }
 
+/// Dates the key's certification of its own user ID. The generator takes the clock's time, and a
+/// strict verifier (RPM 6) then refuses signatures between the key's creation and that moment.
+fn date_self_signatures(key: &mut SignedSecretKey, created: Timestamp) -> pgp::errors::Result<()> {
+    for user in &mut key.details.users {
+        for signature in &mut user.signatures {
+            let Some(config) = signature.config() else { continue };
+            let mut config = config.clone();
+            for subpacket in &mut config.hashed_subpackets {
+                if matches!(subpacket.data, SubpacketData::SignatureCreationTime(_)) {
+                    *subpacket = Subpacket::regular(SubpacketData::SignatureCreationTime(created))?;
+                }
+            }
+            let public = key.primary_key.public_key();
+            *signature = config.sign_certification(
+                &key.primary_key,
+                public,
+                &Password::empty(),
+                Tag::UserId,
+                &user.id,
+            )?;
+        }
+    }
+    Ok(())
+}
+
 fn timestamp(seconds: i64) -> Timestamp {
     Timestamp::from_secs(u32::try_from(seconds.max(0)).unwrap_or(u32::MAX))
+}
+
+/// A public key, taken apart for the package database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    /// The key's ID, 16 hexadecimal digits.
+    pub id: String,
+    /// Its first user ID.
+    pub user_id: String,
+    /// When it was made, in seconds since 1970.
+    pub created: u32,
+    /// The key's packets in base64.
+    pub base64: String,
+    /// The key, armored.
+    pub armored: String,
+}
+
+/// The keys in armored text, one or several.
+pub fn public_keys(armored: &str) -> Result<Vec<PublicKey>, Error> {
+    let fail = |e: pgp::errors::Error| Error::Key(e.to_string());
+    let ring = KeyRing::from_armored(armored)?;
+    let one = |key: &SignedPublicKey| {
+        Ok(PublicKey {
+            id: key.legacy_key_id().to_string(),
+            user_id: key.details.users.first().map_or("none".into(), |u| text_of(u.id.id())),
+            created: key.created_at().as_secs(),
+            base64: crate::base64::encode(&key.to_bytes().map_err(fail)?),
+            armored: key.to_armored_string(ArmorOptions::default()).map_err(fail)?,
+        })
+    };
+    ring.keys.iter().map(one).collect()
+}
+
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Public keys that are trusted.

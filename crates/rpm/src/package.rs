@@ -82,9 +82,12 @@ impl<'a> PackageFile<'a> {
             return Err(Error::Lead);
         }
         let signature = Header::parse(&bytes[LEAD..]).map_err(Error::SignatureHeader)?;
+        signature.check_region(tag::HEADERSIGNATURES).map_err(Error::SignatureHeader)?;
         let header_offset = LEAD + signature.size().next_multiple_of(8);
         let rest = bytes.get(header_offset..).unwrap_or_default();
         let header = Header::parse(rest).map_err(Error::Header)?;
+        // Nothing may stand outside of what is signed.
+        header.check_region(tag::HEADERIMMUTABLE).map_err(Error::Header)?;
         let payload_offset = header_offset + header.size();
         Ok(Self { bytes, signature, header, header_offset, payload_offset })
     }

@@ -68,8 +68,7 @@ pub(crate) fn signature_header(
         }
     }
     builder.set(sig::MD5, Value::Bin(facts.md5.to_vec()));
-    builder.string(tag::SHA1HEADER, hex(&sha1::Sha1::digest(facts.header)));
-    builder.string(tag::SHA256HEADER, Digest::of(facts.header).to_string());
+    header_digests(&mut builder, facts.header);
     if let Some(signer) = signer {
         let packet = signer.sign(facts.header, time)?;
         builder.set(tag::DSAHEADER, Value::Bin(packet.clone()));
@@ -78,6 +77,18 @@ pub(crate) fn signature_header(
     let mut header = builder.finish(tag::HEADERSIGNATURES);
     header.resize(header.len().next_multiple_of(8), 0);
     Ok(header)
+}
+
+/// A signature header that has only the digests of a header, for public keys in the package database.
+pub fn digests(header: &[u8]) -> Vec<u8> {
+    let mut builder = HeaderBuilder::new();
+    header_digests(&mut builder, header);
+    builder.finish(tag::HEADERSIGNATURES)
+}
+
+fn header_digests(builder: &mut HeaderBuilder, header: &[u8]) {
+    builder.string(tag::SHA1HEADER, hex(&sha1::Sha1::digest(header)));
+    builder.string(tag::SHA256HEADER, Digest::of(header).to_string());
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -34,6 +34,16 @@ impl Type {
             _ => return None,
         })
     }
+
+    /// Size of one value in bytes, which is also its alignment; 1 for strings and binary data.
+    pub fn width(self) -> usize {
+        match self {
+            Self::Int16 => 2,
+            Self::Int32 => 4,
+            Self::Int64 => 8,
+            _ => 1,
+        }
+    }
 }
 
 macro_rules! tags {
@@ -54,22 +64,29 @@ pub mod sig {
     pub const SIZE: u32 = 1000;
     pub const MD5: u32 = 1004;
     pub const PAYLOADSIZE: u32 = 1007;
+    pub const FILESIGNATURES: u32 = 274;
+    pub const FILESIGNATURELENGTH: u32 = 275;
     pub const RESERVEDSPACE: u32 = 1008;
 }
 
 tags! {
+    HEADERIMAGE = 61,
     HEADERSIGNATURES = 62,
     HEADERIMMUTABLE = 63,
     HEADERI18NTABLE = 100,
     SIGSIZE = 257,
     SIGMD5 = 261,
+    PUBKEYS = 266,
     DSAHEADER = 267,
     RSAHEADER = 268,
     SHA1HEADER = 269,
     LONGSIGSIZE = 270,
     LONGARCHIVESIZE = 271,
     SHA256HEADER = 273,
+    VERITYSIGNATURES = 276,
+    VERITYSIGNATUREALGO = 277,
     OPENPGP = 278,
+    SHA3_256HEADER = 279,
     NAME = 1000,
     VERSION = 1001,
     RELEASE = 1002,
@@ -117,6 +134,7 @@ tags! {
     TRIGGERVERSION = 1067,
     TRIGGERFLAGS = 1068,
     TRIGGERINDEX = 1069,
+    VERIFYSCRIPT = 1079,
     CHANGELOGTIME = 1080,
     CHANGELOGNAME = 1081,
     CHANGELOGTEXT = 1082,
@@ -125,6 +143,7 @@ tags! {
     PREUNPROG = 1087,
     POSTUNPROG = 1088,
     OBSOLETENAME = 1090,
+    VERIFYSCRIPTPROG = 1091,
     TRIGGERSCRIPTPROG = 1092,
     COOKIE = 1094,
     FILEDEVICES = 1095,
@@ -189,7 +208,12 @@ tags! {
     FILETRIGGERPRIORITIES = 5084,
     TRANSFILETRIGGERPRIORITIES = 5085,
     FILESIGNATURES = 5090,
+    FILESIGNATURELENGTH = 5091,
     PAYLOADSHA256 = 5092,
     PAYLOADSHA256ALGO = 5093,
     PAYLOADSHA256ALT = 5097,
+    PREUNTRANS = 5104,
+    POSTUNTRANS = 5105,
+    PREUNTRANSPROG = 5106,
+    POSTUNTRANSPROG = 5107,
 }
