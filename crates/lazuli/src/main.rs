@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod images;
 mod inputs;
 mod rpms;
 mod ui;
@@ -63,6 +64,12 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             }
             ExitCode::SUCCESS
         }
+        Command::Run(args) => ExitCode::from(commands::run::run(&open(false)?, args)?),
+        Command::Build(args) => {
+            commands::build::build(&open(false)?, args)?;
+            ExitCode::SUCCESS
+        }
+        Command::Repo(command) => found(commands::build::repo(&open(false)?, command)?),
         _ => anyhow::bail!("not wired yet"),
     })
 }

@@ -3,15 +3,21 @@
 use crate::inputs::Need;
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result};
-use lazuli_component::build;
+use lazuli_component::{adopt, build};
 use lazuli_component::schema::{Built, Component};
 use lazuli_rpm::Signer;
 use lazuli_sandbox::{Access, Sandbox};
-use lazuli_store::{ActionResult, Digest};
+use lazuli_debian::deb::{self, Deb};
+use lazuli_store::{ActionKey, ActionResult, Digest, Store};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Mutex;
+
+/// The build host that packages name; always the same, so that two builds are.
+const BUILD_HOST: &str = "lazuli";
+/// Change when adoption makes something else of the same inputs.
+const ADOPT_VERSION: u32 = 1;
 
 /// One RPM file that came out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -49,7 +55,7 @@ impl Workspace {
             .copied()
             .filter(|n| matches!(self.source.components.get(*n), Some(Component::Adopted(_))))
             .collect();
-        let mut rpms: Vec<Rpm> = Vec::new();
+        let mut rpms = self.adopt_all(&adopted, &signer)?;
         for (root, name, built) in &roots {
             rpms.extend(self.build_one(name, built, root, &signer)?);
         }
@@ -61,6 +67,87 @@ impl Workspace {
     pub fn all_rpms(&self) -> Result<Vec<Rpm>> {
         let names: Vec<&str> = self.source.components.keys().map(String::as_str).collect();
         self.rpms(&names)
+    }
+
+    fn adopt_all(&self, names: &[&str], signer: &Signer) -> Result<Vec<Rpm>> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let step = self.ui.counted("adopt packages", names.len() as u64);
+        let made = Mutex::new(0_usize);
+        let results: Vec<Vec<Rpm>> = names
+            .par_iter()
+            .map(|name| {
+                let rpms = self.adopt_one(name, signer)?;
+                if rpms.iter().any(|r| !r.cached) {
+                    *made.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
+                }
+                step.note(name);
+                step.advance();
+                Ok(rpms)
+            })
+            .collect::<Result<_>>()?;
+        let made = made.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if made == 0 {
+            step.clear();
+        } else {
+            step.finish(&format!("{made} components made, {} from cache", names.len() - made));
+        }
+        Ok(results.into_iter().flatten().collect())
+    }
+
+    /// Adopts the packages of one component.
+    fn adopt_one(&self, name: &str, signer: &Signer) -> Result<Vec<Rpm>> {
+        let Some(Component::Adopted(component)) = self.source.components.get(name) else {
+            anyhow::bail!("component `{name}` is not an adopted one");
+        };
+        let lock = self.lock();
+        let folder = self.source.folder(name);
+        let files = scan_plain(&folder.join("files"), &self.store)?;
+        let mut rpms = Vec::new();
+        for (package, locked) in lock.component_debs(name)? {
+            let overlay = component.overlays.get(package).cloned().unwrap_or_default();
+            let key = ActionKey::new("adopt", ADOPT_VERSION)
+                .input("deb", &locked.sha256)
+                .field("overlay", serde_json::to_vec(&overlay)?)
+                .input("files", &files)
+                .field("license", component.license.as_deref().unwrap_or_default())
+                .field("rebuild", component.rebuild.to_string())
+                .field("vendor", &self.source.distro.vendor)
+                .field("home", &self.source.distro.home)
+                .field("suite", &locked.suite)
+                .field("signer", signer.fingerprint())
+                .finish();
+            let (result, cached) = self.store.cached::<anyhow::Error>(&key, || {
+                let deb = Deb::read(self.store.open_blob(&locked.sha256)?, &self.store, &deb::Limits::default())
+                    .with_context(|| format!("{package} {}", locked.version))?;
+                let request = adopt::Request {
+                    deb: &deb,
+                    sha256: locked.sha256,
+                    suite: &locked.suite,
+                    overlay: &overlay,
+                    folder: &folder,
+                    license: component.license.as_deref(),
+                    rebuild: component.rebuild,
+                    vendor: &self.source.distro.vendor,
+                    packager: &format!("{} <{}>", self.source.distro.vendor, self.source.distro.home),
+                    build_host: BUILD_HOST,
+                };
+                let (builder, report) = adopt::adopt(&request, &self.store)
+                    .with_context(|| format!("component `{name}`, {}", folder.join("component.toml").display()))?;
+                let mut writer = self.store.writer()?;
+                builder
+                    .write(&self.store, Some(signer), &mut writer)
+                    .with_context(|| format!("component `{name}`, package {package}"))?;
+                let (digest, size) = writer.finish()?;
+                let report = serde_json::to_vec(&report)?;
+                Ok(ActionResult::default()
+                    .with(builder.nevra.file_name(), digest, size)
+                    .with(format!("{package}.json"), self.store.put(&report)?, report.len() as u64))
+            })?;
+            rpms.extend(rpms_of(name, &result, cached));
+        }
+        Ok(rpms)
     }
 
     fn build_one(&self, name: &str, built: &Built, root: &str, signer: &Signer) -> Result<Vec<Rpm>> {
@@ -193,4 +280,17 @@ pub fn rpms_of(component: &str, result: &ActionResult, cached: bool) -> Vec<Rpm>
             millis: result.millis,
         })
         .collect()
+}
+
+/// The digest of the files that an overlay may add, without times and the checkout's umask.
+fn scan_plain(dir: &std::path::Path, store: &Store) -> Result<Digest> {
+    if !dir.is_dir() {
+        return Ok(Digest::of(b""));
+    }
+    let mut tree = lazuli_tree::scan(dir, store)?;
+    for (_, node) in tree.iter_mut() {
+        node.mtime = 0;
+        node.mode = if node.mode & 0o100 == 0 { 0o644 } else { 0o755 };
+    }
+    Ok(tree.digest())
 }

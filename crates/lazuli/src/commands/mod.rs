@@ -1,5 +1,7 @@
 //! The commands, one module each.
 
+pub mod build;
 pub mod doctor;
 pub mod lock;
+pub mod run;
 pub mod store;

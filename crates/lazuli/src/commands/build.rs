@@ -1,0 +1,155 @@
+//! `lazuli build` and `lazuli repo`.
+
+use crate::cli::{BuildArgs, RepoCommand};
+use crate::images::export;
+use crate::rpms::Rpm;
+use crate::ui::size;
+use crate::workspace::Workspace;
+use anyhow::{Context as _, Result};
+use lazuli_image::Format;
+use lazuli_repo::Detail;
+use lazuli_rpm::PackageFile;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// What `lazuli build --json` prints.
+#[derive(Serialize)]
+struct Report {
+    packages: Vec<Rpm>,
+    images: Vec<ImageReport>,
+}
+
+#[derive(Serialize)]
+struct ImageReport {
+    name: String,
+    packages: usize,
+    command_line: String,
+    files: Vec<FileReport>,
+}
+
+#[derive(Serialize)]
+struct FileReport {
+    path: PathBuf,
+    format: String,
+    bytes: u64,
+    cached: bool,
+}
+
+/// `lazuli build`.
+pub fn build(workspace: &Workspace, args: &BuildArgs) -> Result<()> {
+    let formats = args.format.iter().map(|f| parse_format(f)).collect::<Result<Vec<_>>>()?;
+    let mut report = Report { packages: Vec::new(), images: Vec::new() };
+    if args.images.is_empty() {
+        let repo = workspace.repository(workspace.all_rpms()?)?;
+        copy_repo(&repo.dir, &args.output.join("repo"))?;
+        report.packages = repo.rpms;
+    }
+    for name in &args.images {
+        let built = workspace.build_image(name, &formats)?;
+        let mut files = Vec::new();
+        for file in &built.disk.files {
+            let path = args.output.join(format!("{name}.{}", file.format.extension()));
+            export(&file.path, &path)?;
+            files.push(FileReport {
+                path,
+                format: file.format.extension().to_owned(),
+                bytes: file.len,
+                cached: file.cached,
+            });
+        }
+        report.images.push(ImageReport {
+            name: name.clone(),
+            packages: built.packages.len(),
+            command_line: built.disk.command_line,
+            files,
+        });
+        report.packages = built.repo.rpms;
+    }
+    if workspace.global.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        summary(&report);
+    }
+    Ok(())
+}
+
+fn summary(report: &Report) {
+    let made: Vec<&Rpm> = report.packages.iter().filter(|r| !r.cached).collect();
+    let bytes: u64 = report.packages.iter().map(|r| r.size).sum();
+    println!(
+        "packages  {} ({}), {} built now, {} from cache",
+        report.packages.len(),
+        size(bytes),
+        made.len(),
+        report.packages.len() - made.len()
+    );
+    let mut slow: Vec<&&Rpm> = made.iter().filter(|r| r.millis >= 5000).collect();
+    slow.sort_by_key(|r| std::cmp::Reverse(r.millis));
+    for rpm in slow.iter().take(5) {
+        println!("          {} took {:.0} s", rpm.component, rpm.millis as f64 / 1000.0);
+    }
+    for image in &report.images {
+        println!("image     {} ({} packages)", image.name, image.packages);
+        for file in &image.files {
+            let when = if file.cached { "from cache" } else { "built now" };
+            println!("          {} ({} when read in full, {when})", file.path.display(), size(file.bytes));
+        }
+    }
+}
+
+fn parse_format(text: &str) -> Result<Format> {
+    [Format::Raw, Format::Qcow2, Format::Vhd]
+        .into_iter()
+        .find(|f| f.extension() == text)
+        .with_context(|| format!("`{text}` is not a format; known: raw, qcow2, vhd"))
+}
+
+/// `lazuli repo`.
+pub fn repo(workspace: &Workspace, command: &RepoCommand) -> Result<bool> {
+    match command {
+        RepoCommand::Build { output } => {
+            let repo = workspace.repository(workspace.all_rpms()?)?;
+            copy_repo(&repo.dir, output)?;
+            println!("{}: {} packages, signed by {}", output.display(), repo.rpms.len(), workspace.signer()?.fingerprint());
+            Ok(true)
+        }
+        RepoCommand::Verify { dir } => {
+            let keys = workspace.keys.key_ring()?;
+            let repository = lazuli_repo::read_directory(dir, &keys, Detail::Primary)?;
+            let mut bad = 0;
+            for package in &repository.packages {
+                let path = dir.join(package.location.to_string());
+                let verdict = lazuli_fs::read(&path).map_err(anyhow::Error::from).and_then(|bytes| {
+                    let digest = lazuli_store::Digest::of(&bytes);
+                    anyhow::ensure!(digest == package.checksum, "sha256 is {digest}, the metadata says {}", package.checksum);
+                    Ok(PackageFile::parse(&bytes)?.verify(&keys)?)
+                });
+                if let Err(error) = verdict {
+                    bad += 1;
+                    println!("{}: {error}", path.display());
+                }
+            }
+            println!("{} packages, metadata signature and checksums good, {bad} packages bad", repository.packages.len());
+            Ok(bad == 0)
+        }
+    }
+}
+
+/// Copies a repository out of the store; what was at the place before is replaced as a whole.
+fn copy_repo(from: &Path, to: &Path) -> Result<()> {
+    let parent = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    lazuli_fs::create_dir_all(parent)?;
+    let fresh = parent.join(format!(".{}.new", to.file_name().unwrap_or_default().to_string_lossy()));
+    lazuli_fs::remove_dir_all(&fresh)?;
+    for dir in ["packages", "repodata"] {
+        lazuli_fs::create_dir_all(fresh.join(dir))?;
+        for file in lazuli_fs::read_dir(from.join(dir))? {
+            let target = fresh.join(dir).join(file.file_name().unwrap_or_default());
+            lazuli_fs::copy(&file, &target)?;
+            lazuli_fs::set_mode(&target, 0o644)?;
+        }
+    }
+    lazuli_fs::remove_dir_all(to)?;
+    lazuli_fs::rename(&fresh, to)?;
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! `lazuli run`: an image, built if needed, in a virtual machine.
+
+use crate::cli::RunArgs;
+use crate::images::export;
+use crate::workspace::Workspace;
+use anyhow::Result;
+use lazuli_image::Format;
+use lazuli_vm::{Acceleration, Stream, VmConfig, Writes, accel};
+use std::io::Write as _;
+use std::time::Duration;
+
+/// Builds, boots, and returns the exit status.
+pub fn run(workspace: &Workspace, args: &RunArgs) -> Result<u8> {
+    let built = workspace.build_image(&args.image, &[Format::Raw])?;
+    let tools = workspace.tool_root("vm")?;
+    let work = workspace.store.tempdir()?;
+    let image = match (&args.persist, built.disk.file(Format::Raw)) {
+        (Some(path), Some(raw)) => {
+            if !path.exists() {
+                export(&raw.path, path)?;
+                // The image itself never grows; this copy belongs to the person.
+                let file = std::fs::OpenOptions::new().write(true).open(path)?;
+                file.set_len(file.metadata()?.len().max(args.disk << 30))?;
+            }
+            path.clone()
+        }
+        (None, Some(raw)) => raw.path.clone(),
+        (_, None) => anyhow::bail!("the image has no raw disk"),
+    };
+    let mut config = VmConfig::new(&tools, image, lazuli_vm::Format::Raw, work.path(), workspace.store.root());
+    config.writes = if args.persist.is_some() { Writes::Persist } else { Writes::Discard };
+    config.disk_size = args.persist.is_none().then_some(args.disk << 30);
+    config.memory_mib = args.memory;
+    config.cpus = args.cpus;
+    config.timeout = args.timeout.map(Duration::from_secs);
+    config.acceleration = match args.accel.as_str() {
+        "kvm" => Acceleration::Kvm,
+        "tcg" => Acceleration::Tcg,
+        _ => Acceleration::Auto,
+    };
+    let accelerator = accel::choose(&config)?;
+    workspace.ui.line(format!("starting {} with {}", args.image, accelerator.why));
+    let verbose = workspace.global.verbose > 0;
+    let status = if let Some(command) = &args.exec {
+        lazuli_vm::exec(&config, &accelerator, command, |stream, bytes| {
+            // A closed pipe on our side must not kill the guest in the middle of its work.
+            let _closed = match stream {
+                Stream::Stdout => std::io::stdout().write_all(bytes).and_then(|()| std::io::stdout().flush()),
+                Stream::Stderr => std::io::stderr().write_all(bytes),
+                Stream::Console if verbose => std::io::stderr().write_all(bytes),
+                Stream::Console => Ok(()),
+            };
+        })?
+    } else if args.ssh {
+        lazuli_vm::ssh(&config, &accelerator, None, |bytes| {
+            if verbose {
+                let _closed = std::io::stderr().write_all(bytes);
+            }
+        })?
+    } else {
+        workspace.ui.line("console of the guest; Ctrl-a x ends it");
+        lazuli_vm::interactive(&config, &accelerator)?;
+        0
+    };
+    Ok(u8::try_from(status).unwrap_or(1))
+}
