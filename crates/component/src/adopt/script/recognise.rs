@@ -62,7 +62,8 @@ pub fn recognise(name: &str, script: &[u8], triggered: bool) -> Recognition {
         unrecognised: BTreeSet::new(),
     };
     walker.collect(&list, true);
-    let context = Context { actions: relevant(name, triggered), own: true, conditional: false, calls: 0 };
+    let context =
+        Context { actions: relevant(name, triggered), own: true, conditional: false, later: false, calls: 0 };
     walker.list(&list, &context);
     let tools = walker.blocks.iter().map(|b| b.tool.clone()).collect::<BTreeSet<_>>();
     Recognition {
@@ -112,6 +113,8 @@ struct Context {
     own: bool,
     /// Whether this runs only under a condition that is not known.
     conditional: bool,
+    /// Whether this runs only if dpkg had set the unit up before, so never at a first installation.
+    later: bool,
     calls: usize,
 }
 
@@ -240,7 +243,8 @@ impl Walker<'_> {
                 for (condition, body) in branches {
                     let split = self.condition(condition, &left);
                     let conditional = left.conditional || !(split.exact || self.asks_for_tool(condition));
-                    self.list(body, &Context { actions: split.yes, conditional, ..left.clone() });
+                    let later = left.later || asks_for_earlier_installation(condition);
+                    self.list(body, &Context { actions: split.yes, conditional, later, ..left.clone() });
                     left = Context { actions: split.no, conditional, ..left };
                 }
                 self.list(otherwise, &left);
@@ -344,6 +348,9 @@ impl Walker<'_> {
         if let Some(Block { tool: tool_name, known: Some(tool), .. }) = block
             && tool.commands.contains(&name)
         {
+            if name == "deb-systemd-helper" && context.later {
+                return true;
+            }
             if tool.why.is_empty() {
                 return self.effect(name, &arguments, all.as_deref(), false);
             }
@@ -462,6 +469,15 @@ impl Walker<'_> {
             }
         }
     }
+}
+
+/// Whether the condition is `deb-systemd-helper debian-installed UNIT`, which a unit that is not to be
+/// enabled by installation stands under.
+fn asks_for_earlier_installation(condition: &[AndOr]) -> bool {
+    let [chain] = condition else { return false };
+    let [(_, Pipeline { negated: false, commands })] = chain.as_slice() else { return false };
+    let [Command { kind: Kind::Simple { words, .. }, .. }] = commands.as_slice() else { return false };
+    words.first().is_some_and(|w| w == "deb-systemd-helper") && words.iter().any(|w| w == "debian-installed")
 }
 
 /// The arguments of `update-alternatives --install`, all literal.

@@ -128,6 +128,13 @@ fn blocks_become_what_replaces_them() {
          \telse\n\t\tdeb-systemd-helper update-state 'x.service' >/dev/null || true\n\tfi\nfi",
     );
     assert_eq!(effects("postinst", &enable), ["x.service: enabled if a preset says so"]);
+    let not_enabled = block(
+        "dh_installsystemd",
+        "if deb-systemd-helper debian-installed 'x.socket'; then\n\
+         \tif deb-systemd-helper --quiet was-enabled 'x.socket'; then\n\
+         \t\tdeb-systemd-helper enable 'x.socket' >/dev/null || true\n\tfi\nfi",
+    );
+    assert!(effects("postinst", &not_enabled).is_empty());
     let users = block("dh_installsysusers", "   systemd-sysusers ${DPKG_ROOT:+--root=\"$DPKG_ROOT\"} x.conf");
     assert_eq!(effects("postinst", &users), ["accounts from sysusers.d: x.conf"]);
     let old = block("dh_installdeb", "dpkg-maintscript-helper rm_conffile /etc/x 1.0\\~ -- \"$@\"");
