@@ -1,9 +1,11 @@
 use super::*;
 use lazuli_layout::{Architecture, PartitionType};
-use lazuli_rpm::Nevra;
+use lazuli_rpm::keys::NewKey;
+use lazuli_rpm::{Builder, FileEntry, FileFlags, KeyRing, Nevra, Scriptlet, Signer};
 use lazuli_store::Store;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 const TIME: i64 = 1_700_000_000;
 
@@ -11,8 +13,14 @@ fn p(text: &str) -> TreePath {
     TreePath::new(text).unwrap()
 }
 
-/// A package that exists only as a tree.
+/// One key for all tests: packages of two runs shall be the same.
+static KEY: LazyLock<NewKey> = LazyLock::new(|| Signer::generate("Test <test@example.org>", TIME).unwrap());
+
 fn package(store: &Store, name: &str, files: &[(&str, &str)]) -> InstalledRpm {
+    save(store, name, &tree(store, files))
+}
+
+fn tree(store: &Store, files: &[(&str, &str)]) -> Tree {
     let mut tree = Tree::new();
     for (path, content) in files {
         if let Some(target) = content.strip_prefix("-> ") {
@@ -21,19 +29,38 @@ fn package(store: &Store, name: &str, files: &[(&str, &str)]) -> InstalledRpm {
             tree.put_file(store, p(path), content.as_bytes()).unwrap().mtime = 1_600_000_000;
         }
     }
-    save(store, name, &tree)
+    tree
 }
 
+/// A package of ours with these files.
 fn save(store: &Store, name: &str, tree: &Tree) -> InstalledRpm {
-    let digest = tree.save(store).unwrap();
-    InstalledRpm {
+    let rpm = write_rpm(store, name, tree, None);
+    InstalledRpm::read(store, &rpm, &KeyRing::from_armored(&KEY.public).unwrap(), false).unwrap()
+}
+
+fn write_rpm(store: &Store, name: &str, tree: &Tree, post: Option<&str>) -> Digest {
+    let mut builder = Builder {
         nevra: Nevra { name: name.into(), evr: "1-1".parse().unwrap(), arch: "noarch".into() },
-        rpm: digest,
-        tree: digest,
-        header: digest,
-        signature: digest,
-        foreign: false,
-    }
+        summary: "A package".into(),
+        license: "MIT".into(),
+        build_time: TIME,
+        ..Builder::default()
+    };
+    builder.scriptlets.post =
+        post.map(|body| Scriptlet { interpreter: vec!["/usr/bin/sh".into()], body: body.into() });
+    builder.files = tree
+        .iter()
+        .map(|(path, node)| FileEntry {
+            path: path.clone(),
+            node: node.clone(),
+            capabilities: node.xattrs.contains_key("security.capability").then(|| "cap_net_raw=ep".into()),
+            flags: FileFlags::default(),
+        })
+        .collect();
+    let mut rpm = Vec::new();
+    let signer = Signer::from_armored(&KEY.secret).unwrap();
+    builder.write(store, Some(&signer), &mut rpm).unwrap();
+    store.put(&rpm).unwrap()
 }
 
 fn image(dir: &Path, store: &Store, more: &str) -> Image {
@@ -88,6 +115,20 @@ fn two_packages_with_different_content_at_one_path_are_named() {
 }
 
 #[test]
+fn a_package_that_no_trusted_key_signed_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path().join("store")).unwrap();
+    let rpm = write_rpm(&store, "one", &tree(&store, &[("etc/x", "1")]), None);
+    let other = Signer::generate("Other <other@example.org>", TIME).unwrap();
+    let keys = KeyRing::from_armored(&other.public).unwrap();
+    let error = InstalledRpm::read(&store, &rpm, &keys, false).unwrap_err().to_string();
+    assert!(error.starts_with("one-1-1.noarch: "), "{error}");
+    // That it was read with the right key does not help it.
+    InstalledRpm::read(&store, &rpm, &KeyRing::from_armored(&KEY.public).unwrap(), false).unwrap();
+    InstalledRpm::read(&store, &rpm, &keys, false).unwrap_err();
+}
+
+#[test]
 fn a_file_below_a_link_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path().join("store")).unwrap();
@@ -126,15 +167,21 @@ fn an_image_is_made_and_made_again_with_the_same_bytes() {
         let vmlinuz = crate::uki::tests::pe(true);
         kernel.put_file(&store, p("usr/lib/modules/6.12.0-1/vmlinuz"), &vmlinuz).unwrap();
         kernel.put_file(&store, p("usr/lib/modules/6.12.0-1/modules.order"), b"").unwrap();
-        let mut base = package(&store, "base", &BASE);
-        let mut tree = Tree::load(&store, &base.tree).unwrap();
+        let mut tree = tree(&store, &BASE);
         tree.insert(p("var/lib/d"), Node::directory().with_owner("_d", "_d").with_mode(0o2750));
         let ping = tree.put_file(&store, p("usr/bin/ping"), b"#!/bin/sh\n").unwrap();
         ping.mode = 0o755;
         ping.xattrs.insert("security.capability".into(), CAP_NET_RAW.to_vec());
         tree.insert(p("usr/bin/ping4"), Node::new(Kind::HardLink { to: p("usr/bin/ping") }, 0o755));
-        base = save(&store, "base", &tree);
-        let packages = [base, save(&store, "kernel", &kernel)];
+        let script =
+            "echo \"made with $1\" > /etc/made; rm /etc/old; echo x >> /etc/changed; chmod 600 /etc/secret";
+        let shell = write_rpm(&store, "shell", &shell(&store, &tools), Some(script));
+        let keys = KeyRing::from_armored(&KEY.public).unwrap();
+        let packages = [
+            save(&store, "base", &tree),
+            save(&store, "kernel", &kernel),
+            InstalledRpm::read(&store, &shell, &keys, true).unwrap(),
+        ];
         let root = compose(&ctx, &packages, &image).unwrap();
         assert!(!root.cached);
         assert!(compose(&ctx, &packages, &image).unwrap().cached);
@@ -156,6 +203,27 @@ fn an_image_is_made_and_made_again_with_the_same_bytes() {
     let first = make("");
     assert_eq!(first, make(""));
     assert_ne!(first.0, make("documentation = true").0);
+}
+
+/// A shell and what it needs, from the tool root, and files for a scriptlet to change.
+fn shell(store: &Store, tools: &Path) -> Tree {
+    let mut shell = tree(
+        store,
+        &[("etc/old", "old"), ("etc/changed", "1\n"), ("etc/secret", "s"), ("lib64", "-> usr/lib64")],
+    );
+    for (path, from) in [
+        ("usr/bin/sh", "usr/bin/dash"),
+        ("usr/bin/rm", "usr/bin/rm"),
+        ("usr/bin/chmod", "usr/bin/chmod"),
+        ("usr/lib64/ld-linux-x86-64.so.2", "usr/lib64/ld-linux-x86-64.so.2"),
+        ("usr/lib/x86_64-linux-gnu/libc.so.6", "usr/lib/x86_64-linux-gnu/libc.so.6"),
+        ("usr/lib/x86_64-linux-gnu/libselinux.so.1", "usr/lib/x86_64-linux-gnu/libselinux.so.1"),
+        ("usr/lib/x86_64-linux-gnu/libpcre2-8.so.0", "usr/lib/x86_64-linux-gnu/libpcre2-8.so.0"),
+    ] {
+        let (digest, size) = store.put_file(tools.join(from)).unwrap();
+        shell.insert(p(path), Node::file(digest, size).with_mode(0o755));
+    }
+    shell
 }
 
 /// `cap_net_raw=ep` as the kernel keeps it (VFS_CAP_REVISION_2).
@@ -184,6 +252,14 @@ fn check_tree(tree: &Tree, store: &Store) {
         assert!(tree.contains(&p(made)), "{made}");
     }
     assert!(!tree.contains(&p("var/cache/ldconfig/aux-cache")));
+    // What the foreign package's scriptlet did, and nothing else.
+    assert_eq!((text("etc/made"), text("etc/changed")), ("made with 1\n".into(), "1\nx\n".into()));
+    assert!(!tree.contains(&p("etc/old")) && !tree.contains(&p("etc/changed~")));
+    assert_eq!(tree.get(&p("etc/secret")).unwrap().mode, 0o600);
+    assert_eq!(tree.get(&p("etc/changed")).unwrap().mode, 0o644);
+    assert!(tree.contains(&p("usr/lib/sysimage/rpm/rpmdb.sqlite")));
+    let link = Kind::Symlink { target: "../../usr/lib/sysimage/rpm".into() };
+    assert_eq!(tree.get(&p("var/lib/rpm")).unwrap().kind, link);
 }
 
 fn check_disk(disk: &crate::DiskImage, dir: &Path, tools: &Path) {
@@ -194,15 +270,20 @@ fn check_disk(disk: &crate::DiskImage, dir: &Path, tools: &Path) {
     assert_eq!(root.kind, PartitionType::Root(Architecture::X86_64).guid());
     assert!(disk.command_line.starts_with(&format!("root=PARTUUID={} rootfstype=ext4", root.guid)));
     assert!(disk.command_line.ends_with(" ro quiet"));
-    let part = dir.join("part");
-    let file = lazuli_fs::open(&raw.path).unwrap();
-    let mut bytes = vec![0; root.len as usize];
-    file.read_exact_at(&mut bytes, root.start).unwrap();
-    lazuli_fs::write(&part, bytes).unwrap();
     let sandbox = lazuli_sandbox::Sandbox::new(tools).bind(dir, "/build", lazuli_sandbox::Access::ReadOnly);
     let run = |program: &str, args: &[&str]| {
         String::from_utf8(sandbox.command(program).args(args).run(|_| ()).unwrap()).unwrap()
     };
+    let esp = &table.partitions[0];
+    let part = dir.join("part");
+    let file = lazuli_fs::open(&raw.path).unwrap();
+    let mut bytes = vec![0; esp.len as usize];
+    file.read_exact_at(&mut bytes, esp.start).unwrap();
+    lazuli_fs::write(&part, bytes).unwrap();
+    run("fsck.vfat", &["-n", "-v", "/build/part"]);
+    let mut bytes = vec![0; root.len as usize];
+    file.read_exact_at(&mut bytes, root.start).unwrap();
+    lazuli_fs::write(&part, bytes).unwrap();
     run("e2fsck", &["-fn", "/build/part"]);
     let stat = run("debugfs", &["-R", "stat /var/lib/d", "/build/part"]);
     assert!(stat.contains("Mode:  02750") && stat.contains("User:   999   Group:   999"), "{stat}");

@@ -28,12 +28,15 @@ impl std::fmt::Debug for Context<'_> {
 }
 
 impl Context<'_> {
+    /// The beginning of the key of an action that uses the tools.
+    pub(crate) fn tools_key(&self, kind: &str, version: u32) -> ActionKey {
+        let tools = self.tool_root.file_name().unwrap_or(self.tool_root.as_os_str());
+        ActionKey::new(kind, version).field("tools", tools.as_encoded_bytes())
+    }
+
     /// The beginning of the key of an action that uses the tools and the time.
     pub(crate) fn key(&self, kind: &str, version: u32) -> ActionKey {
-        let tools = self.tool_root.file_name().unwrap_or(self.tool_root.as_os_str());
-        ActionKey::new(kind, version)
-            .field("tools", tools.as_encoded_bytes())
-            .field("time", self.source_date_epoch.to_string())
+        self.tools_key(kind, version).field("time", self.source_date_epoch.to_string())
     }
 
     pub(crate) fn progress(&self, line: &str) {

@@ -180,10 +180,10 @@ fn intact(path: &Path) -> bool {
     lazuli_fs::metadata(path).is_ok_and(|meta| meta.mtime() == FINISHED && meta.mtime_nsec() == 0)
 }
 
-/// Finds the root partition by its GUID; waits for disks that appear late, but not for ever.
+/// What follows from the disk, then what the image says.
 fn command_line(image: &Image, root: Guid) -> String {
     let FileSystem::Ext4 = image.spec.disk.root.filesystem;
-    let own = format!("root=PARTUUID={root} rootfstype=ext4 rootwait=60");
+    let own = format!("root=PARTUUID={root} rootfstype=ext4");
     let words =
         std::iter::once(own.as_str()).chain(image.spec.kernel_command_line.iter().map(String::as_str));
     words.collect::<Vec<_>>().join(" ")
@@ -295,7 +295,8 @@ fn system_partition(
         (format!("{}/{name}", names::UKI_DIRECTORY), uki),
         (names::LOADER_CONF.to_owned(), LOADER_CONF.as_bytes().to_vec()),
     ]);
-    esp::build(size, ids.volume_id, ctx.source_date_epoch, &files)
+    let volume = esp::Volume { size, start: ALIGNMENT, id: ids.volume_id, time: ctx.source_date_epoch };
+    esp::build(&volume, &files)
 }
 
 /// The one kernel of the tree: its release and its image.

@@ -38,6 +38,9 @@ pub enum Error {
         #[source]
         source: lazuli_rpm::payload::Error,
     },
+    /// The package database.
+    #[error(transparent)]
+    Database(#[from] lazuli_rpmdb::Error),
     /// A file lies below something that is no directory.
     #[error("{path} cannot be there: {parent} is a {kind}, not a directory; move the file in its package")]
     NotDirectory {

@@ -41,9 +41,22 @@ impl InstalledRpm {
 
     /// The header, parsed.
     pub(crate) fn parse_header(&self, store: &Store) -> Result<Header> {
-        let fail =
-            |e| Error::Package { rpm: self.nevra.to_string(), source: lazuli_rpm::package::Error::Header(e) };
-        Header::parse(&store.read(&self.header)?).map_err(fail)
+        self.parse(store, &self.header, lazuli_rpm::package::Error::Header)
+    }
+
+    /// The signature header, parsed.
+    pub(crate) fn parse_signature(&self, store: &Store) -> Result<Header> {
+        self.parse(store, &self.signature, lazuli_rpm::package::Error::SignatureHeader)
+    }
+
+    fn parse(
+        &self,
+        store: &Store,
+        header: &Digest,
+        fail: fn(lazuli_rpm::header::Error) -> lazuli_rpm::package::Error,
+    ) -> Result<Header> {
+        Header::parse(&store.read(header)?)
+            .map_err(|e| Error::Package { rpm: self.nevra.to_string(), source: fail(e) })
     }
 
     /// The files.

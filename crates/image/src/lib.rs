@@ -23,6 +23,7 @@ mod disk;
 mod error;
 pub mod esp;
 pub mod ext4;
+mod fat_names;
 pub mod gpt;
 mod installed;
 pub mod passes;

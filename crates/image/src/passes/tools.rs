@@ -133,7 +133,7 @@ fn run(ctx: &Context<'_>, name: &str, version: u32, input: &Tree, what: &str, sc
 }
 
 /// Runs `script` over `input` at [`ROOT`] and returns what it made there. The result is cached by the
-/// input, the script and the tools.
+/// input, the script and the tools; none of these tools writes a time.
 fn run_with(
     ctx: &Context<'_>,
     name: &str,
@@ -143,7 +143,7 @@ fn run_with(
     script: &str,
     args: &[&str],
 ) -> Result<Tree> {
-    let key = ctx.key(name, version).input("input", &input.digest()).field("script", script);
+    let key = ctx.tools_key(name, version).input("input", &input.digest()).field("script", script);
     let key = args.iter().fold(key, |key, arg| key.field("argument", arg)).finish();
     let (result, _) = ctx.store.cached(&key, || {
         ctx.progress(what);
@@ -152,7 +152,6 @@ fn run_with(
         materialise(input, ctx.store, &root, Materialise::HardLink)?;
         Sandbox::new(ctx.tool_root)
             .bind(&root, ROOT, Access::ReadWrite)
-            .source_date_epoch(ctx.source_date_epoch)
             .command("/bin/sh")
             .args(["-euc", script, "sh"])
             .args(args)
