@@ -9,7 +9,7 @@ pub(crate) fn suffix(href: &str) -> &str {
 }
 
 /// zstd level for written metadata: slow enough to be small, fast enough for a large repository.
-pub(crate) const LEVEL: i32 = 15;
+pub(crate) const LEVEL: i32 = 9;
 
 /// Compresses a metadata file. One thread and one frame, so that the bytes depend on the content only.
 pub(crate) fn compress(content: &[u8]) -> std::io::Result<Vec<u8>> {

@@ -96,6 +96,19 @@ fn names_carry_checksums_and_nothing_else_is_left_behind() {
     assert_eq!(lazuli_fs::read_dir(dir.path()).expect("lists").len(), 1);
 }
 
+#[test]
+fn without_an_exchange_the_result_is_the_same() {
+    let (signer, ring) = keys();
+    let dir = tempfile::tempdir().expect("tempdir");
+    let live = dir.path().join("repodata");
+    write_repository(dir.path(), &[named("a")], &options(), &signer).expect("writes");
+    let wanted: Vec<_> = content(&live).into_iter().collect();
+    write_repository(dir.path(), &[named("old")], &options(), &signer).expect("writes");
+    write::replace_in_place(&live, &wanted).expect("replaces");
+    assert_eq!(content(&live).into_iter().collect::<Vec<_>>(), wanted);
+    read_directory(dir.path(), &ring, Detail::Everything).expect("reads");
+}
+
 /// Writes a repository of two packages, lets `damage` change its files, and reads it.
 fn damaged(damage: impl Fn(&mut BTreeMap<String, Vec<u8>>)) -> Result<Repository> {
     let (signer, ring) = keys();

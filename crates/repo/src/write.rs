@@ -150,7 +150,7 @@ fn publish(dir: &Path, files: &[File]) -> Result<()> {
 }
 
 /// The way without an exchange: `files` are in the order in which they may appear.
-fn replace_in_place(live: &Path, files: &[File]) -> Result<()> {
+pub(crate) fn replace_in_place(live: &Path, files: &[File]) -> Result<()> {
     fs::create_dir_all(live)?;
     for (name, content) in files {
         fs::write_atomic(live.join(name), content, 0o644)?;

@@ -10,14 +10,17 @@ use crate::explanation::{CONFLICTS, Cause, Explanation, Link, OBSOLETES, Trail, 
 use crate::formula::{Clause, Literal};
 use crate::pool::{Index, Pool};
 use lazuli_rpm::Dependency;
+use lazuli_rpm::rich::Rich;
 use resolvo::conflict::{Conflict, ConflictCause, ConflictEdge, ConflictNode};
-use resolvo::{Requirement, Solver};
+use resolvo::{Requirement, SolvableId, Solver};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The most troubles, alternatives and similar names that are shown.
 const MAX_TROUBLES: usize = 5;
 const MAX_ALSO: usize = 4;
 const MAX_SIMILAR: usize = 3;
+/// The most packages that are named where a conflict cannot be pinned down.
+const MAX_NAMED: usize = 12;
 
 /// What is known about an impossible request.
 pub(crate) struct Diagnosis<'d, 'a> {
@@ -221,12 +224,7 @@ impl Diagnosis<'_, '_> {
         let mut troubles: Vec<Trouble> = troubles.into_values().collect();
         troubles.truncate(MAX_TROUBLES);
         if troubles.is_empty() {
-            let text = conflict.display_user_friendly(solver).to_string();
-            troubles.push(Trouble {
-                trails: Vec::new(),
-                cause: Cause::Other(text.trim().to_owned()),
-                also: Vec::new(),
-            });
+            troubles.push(proof.as_a_whole());
         }
         Explanation { troubles }
     }
@@ -275,18 +273,44 @@ impl Diagnosis<'_, '_> {
         Some(Self::trouble(proof, &[from, to], Cause::SameName { first, second }))
     }
 
-    /// A switch that would have to be both on and off: one package turns it on, another one (or the
-    /// request) wants it off.
+    /// A switch that would have to be both on and off: a package turns it on, and what another one (or
+    /// the request) says can only be met when it is off.
     fn combination(&self, proof: &Proof<'_, '_, '_>, a: usize, b: usize) -> Option<Trouble> {
-        let ((Some(from_a), by_a), (Some(from_b), by_b)) = (proof.parent(a)?, proof.parent(b)?) else {
-            return None;
-        };
         let problem = proof.solver.provider();
-        let (own, dependency) = [(from_a, by_a), (from_b, by_b)]
+        let off =
+            [a, b].into_iter().find(|&node| proof.solvable(node).is_some_and(|id| problem.is_off(id)))?;
+        let &(from, by) = proof.parents.get(&off)?;
+        let cause = match proof.package(from) {
+            None => {
+                let dependency = proof.origins.get(&by)?.clone();
+                Cause::Condition { package: "the request".to_owned(), dependency }
+            }
+            Some(own) => {
+                let package = self.pool.package(own).id();
+                match problem.forbidden_text(own, by) {
+                    Some(dependency) => Cause::Combination { package, dependency },
+                    None => Cause::Condition { package, dependency: problem.requirement_text(own, by)? },
+                }
+            }
+        };
+        let also = match &cause {
+            Cause::Condition { dependency, .. } => self.missing_in(dependency),
+            _ => Vec::new(),
+        };
+        Some(Trouble { also, ..Self::trouble(proof, &[a, b], cause) })
+    }
+
+    /// The parts of a rich dependency that nothing provides, one line each.
+    fn missing_in(&self, text: &str) -> Vec<String> {
+        let Ok(rich) = Rich::parse(text) else { return Vec::new() };
+        let mut lines: Vec<String> = rich
+            .simple()
             .into_iter()
-            .find_map(|(own, by)| Some((own, problem.forbidden_text(own, by)?)))?;
-        let cause = Cause::Combination { package: self.pool.package(own).id(), dependency };
-        Some(Self::trouble(proof, &[a, b], cause))
+            .filter(|(simple, _)| self.pool.providers(simple).is_empty())
+            .map(|(simple, _)| format!("nothing provides {simple}"))
+            .collect();
+        lines.truncate(MAX_ALSO);
+        lines
     }
 }
 
@@ -333,17 +357,25 @@ impl<'g, 'p, 'a> Proof<'g, 'p, 'a> {
         Self { nodes, parents, root, solver, origins }
     }
 
-    fn package(&self, node: usize) -> Option<Index> {
+    fn solvable(&self, node: usize) -> Option<SolvableId> {
         match self.nodes[node] {
-            ConflictNode::Solvable(id) => self.solver.provider().index(id),
+            ConflictNode::Solvable(id) => Some(id),
             _ => None,
         }
     }
 
-    /// From which package, and by which requirement, the shortest way leads to a node.
-    fn parent(&self, node: usize) -> Option<(Option<Index>, Requirement)> {
-        let &(from, requirement) = self.parents.get(&node)?;
-        Some((self.package(from), requirement))
+    fn package(&self, node: usize) -> Option<Index> {
+        self.solver.provider().index(self.solvable(node)?)
+    }
+
+    /// All that can be said when no single pair of packages is to blame.
+    fn as_a_whole(&self) -> Trouble {
+        let problem = self.solver.provider();
+        let packages: BTreeSet<Index> = (0..self.nodes.len()).filter_map(|node| self.package(node)).collect();
+        let ids: Vec<String> =
+            packages.iter().take(MAX_NAMED).map(|&package| problem.pool.package(package).id()).collect();
+        let cause = Cause::Other(format!("the requirements of {} exclude each other", ids.join(", ")));
+        Trouble { trails: Vec::new(), cause, also: Vec::new() }
     }
 
     /// The way from the request to a node.

@@ -289,6 +289,12 @@ impl<'p, 'a> Problem<'p, 'a> {
         Ok(encoded)
     }
 
+    /// Whether a solvable is a switch that is off.
+    pub(crate) fn is_off(&self, id: SolvableId) -> bool {
+        // Switches are made in pairs, `on` first.
+        self.index(id).is_none() && (id.to_index() - self.pool.packages.len()) % 2 == 1
+    }
+
     /// The text by which a package came to a requirement.
     pub(crate) fn requirement_text(&self, own: Index, wanted: Requirement) -> Option<String> {
         let mut list = hard_requirements(self.pool.package(own));

@@ -87,7 +87,14 @@ pub enum Cause {
         /// The combination.
         dependency: String,
     },
-    /// Something else, in the solver's own words.
+    /// A conditional requirement whose condition holds cannot be met.
+    Condition {
+        /// The package that requires it, or `the request`.
+        package: String,
+        /// The requirement.
+        dependency: String,
+    },
+    /// Something else.
     Other(String),
 }
 
@@ -182,6 +189,9 @@ impl fmt::Display for Cause {
             }
             Self::Combination { package, dependency } => {
                 write!(f, "{package} conflicts with {dependency}, and all of that is needed")
+            }
+            Self::Condition { package, dependency } => {
+                write!(f, "{package} requires {dependency}, which cannot be met as things are")
             }
             Self::Other(text) => f.write_str(text),
         }

@@ -411,4 +411,30 @@ fn texts_that_are_no_dependencies_are_refused() {
     }
 }
 
+#[test]
+fn a_condition_that_holds_without_its_consequence_is_explained() {
+    let text = "f-2-1.noarch
+         Requires: (d if g else b)
+
+         g-1-1.noarch";
+    assert_snapshot!(refused(text, &request(&["f", "g"])), @r"
+    `f` and `g` cannot be had together:
+      1. `f` is asked for
+         f-2-1.noarch requires (d if g else b)
+      2. `g` is asked for
+      but f-2-1.noarch requires (d if g else b), which cannot be met as things are
+        nothing provides d
+        nothing provides b
+      try: leave out `f` or `g`, or add versions that go together
+    ");
+    assert_snapshot!(refused(text, &request(&["g", "(x if g)"])), @r"
+    `(x if g)` and `g` cannot be had together:
+      1. `(x if g)` is asked for
+      2. `g` is asked for
+      but the request requires (x if g), which cannot be met as things are
+        nothing provides x
+      try: leave out `(x if g)` or `g`, or add versions that go together
+    ");
+}
+
 mod laws;
