@@ -20,8 +20,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = match cli.global.verbose {
         0 => "warn",
-        1 => "debug,ureq=warn,rustls=warn,globset=warn",
-        _ => "trace,ureq=info,rustls=info,globset=warn,pgp=info",
+        1 => "debug,ureq=warn,rustls=warn,globset=warn,pgp=warn",
+        _ => "trace,ureq=info,rustls=info,globset=warn,pgp=warn",
     };
     let filter = EnvFilter::try_from_env("LAZULI_LOG").unwrap_or_else(|_| EnvFilter::new(filter));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
@@ -53,15 +53,9 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Doctor => found(commands::doctor::run(global)?),
         Command::Store(command) => found(commands::store::run(global, command)?),
         Command::Lock(args) => found(commands::lock::run(&open(true)?, args)?),
-        Command::Component(ComponentCommand::Build { names, output }) => {
-            let workspace = open(false)?;
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let rpms = workspace.rpms(&names)?;
-            lazuli_fs::create_dir_all(output)?;
-            for rpm in rpms {
-                lazuli_fs::copy(workspace.store.path(&rpm.digest), output.join(&rpm.file))?;
-                println!("{}", output.join(&rpm.file).display());
-            }
+        Command::Component(command) => {
+            // A component may be added before everything is pinned.
+            commands::component::run(&open(matches!(command, ComponentCommand::Add { .. }))?, command)?;
             ExitCode::SUCCESS
         }
         Command::Run(args) => ExitCode::from(commands::run::run(&open(false)?, args)?),
@@ -70,6 +64,10 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             ExitCode::SUCCESS
         }
         Command::Repo(command) => found(commands::build::repo(&open(false)?, command)?),
-        _ => anyhow::bail!("not wired yet"),
+        Command::Image(command) => {
+            commands::image::run(&open(false)?, command)?;
+            ExitCode::SUCCESS
+        }
+        Command::Kernel(command) => found(commands::kernel::run(&open(false)?, command)?),
     })
 }

@@ -98,13 +98,23 @@ impl Workspace {
 
     /// Adopts the packages of one component.
     fn adopt_one(&self, name: &str, signer: &Signer) -> Result<Vec<Rpm>> {
+        let results = self.adopt_results_cached(name, signer)?;
+        Ok(results.iter().flat_map(|(result, cached)| rpms_of(name, result, *cached)).collect())
+    }
+
+    /// The results of adopting each package of a component.
+    pub fn adopt_results(&self, name: &str, signer: &Signer) -> Result<Vec<ActionResult>> {
+        Ok(self.adopt_results_cached(name, signer)?.into_iter().map(|(result, _)| result).collect())
+    }
+
+    fn adopt_results_cached(&self, name: &str, signer: &Signer) -> Result<Vec<(ActionResult, bool)>> {
         let Some(Component::Adopted(component)) = self.source.components.get(name) else {
             anyhow::bail!("component `{name}` is not an adopted one");
         };
         let lock = self.lock();
         let folder = self.source.folder(name);
         let files = scan_plain(&folder.join("files"), &self.store)?;
-        let mut rpms = Vec::new();
+        let mut results = Vec::new();
         for (package, locked) in lock.component_debs(name)? {
             let overlay = component.overlays.get(package).cloned().unwrap_or_default();
             let key = ActionKey::new("adopt", ADOPT_VERSION)
@@ -145,9 +155,9 @@ impl Workspace {
                     .with(builder.nevra.file_name(), digest, size)
                     .with(format!("{package}.json"), self.store.put(&report)?, report.len() as u64))
             })?;
-            rpms.extend(rpms_of(name, &result, cached));
+            results.push((result, cached));
         }
-        Ok(rpms)
+        Ok(results)
     }
 
     fn build_one(&self, name: &str, built: &Built, root: &str, signer: &Signer) -> Result<Vec<Rpm>> {

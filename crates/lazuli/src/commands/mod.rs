@@ -1,7 +1,10 @@
 //! The commands, one module each.
 
 pub mod build;
+pub mod component;
 pub mod doctor;
+pub mod image;
+pub mod kernel;
 pub mod lock;
 pub mod run;
 pub mod store;

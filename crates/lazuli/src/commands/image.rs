@@ -1,0 +1,137 @@
+//! `lazuli image`: list, show, measure.
+
+use crate::cli::ImageCommand;
+use crate::ui::size;
+use crate::workspace::Workspace;
+use anyhow::{Context as _, Result};
+use lazuli_image::Format;
+use lazuli_tree::Kind;
+use lazuli_vm::{Stream, VmConfig, accel};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// What `lazuli image stats` measures.
+#[derive(Debug, Serialize)]
+struct Stats {
+    image: String,
+    packages: usize,
+    files: usize,
+    installed_bytes: u64,
+    kernel_bytes: u64,
+    qcow2_bytes: u64,
+    largest: BTreeMap<String, u64>,
+    accelerator: String,
+    /// From the start of QEMU to `running`.
+    boot_seconds: f64,
+    /// As systemd counts it: firmware, loader, kernel, userspace.
+    boot_guest: String,
+    memory_used_mib: u64,
+}
+
+/// Runs it.
+pub fn run(workspace: &Workspace, command: &ImageCommand) -> Result<()> {
+    match command {
+        ImageCommand::List => {
+            for name in workspace.image_names()? {
+                println!("{name:20} {}", workspace.image_spec(&name)?.spec.description);
+            }
+            Ok(())
+        }
+        ImageCommand::Show { name, files } => {
+            let built = workspace.build_image(name, &[Format::Raw])?;
+            if *files {
+                for (path, node) in built.root.load(&workspace.store)?.iter() {
+                    let target = match &node.kind {
+                        Kind::Symlink { target } => format!(" -> {target}"),
+                        Kind::HardLink { to } => format!(" = {to}"),
+                        _ => String::new(),
+                    };
+                    let size = node.size().unwrap_or(0);
+                    println!("{:04o} {:10} {:10} {size:>10} {path}{target}", node.mode, node.user, node.group);
+                }
+            } else {
+                built.packages.iter().for_each(|package| println!("{}", package.nevra));
+            }
+            Ok(())
+        }
+        ImageCommand::Stats { name } => {
+            let stats = stats(workspace, name)?;
+            if workspace.global.json {
+                println!("{}", serde_json::to_string_pretty(&stats)?);
+            } else {
+                print(&stats);
+            }
+            Ok(())
+        }
+    }
+}
+
+const MEMORY: &str = "free -m | awk '/^Mem:/ { print $2 - $7 }'";
+
+fn stats(workspace: &Workspace, name: &str) -> Result<Stats> {
+    let built = workspace.build_image(name, &[Format::Raw, Format::Qcow2])?;
+    let root = built.root.load(&workspace.store)?;
+    let mut largest: Vec<(String, u64)> = Vec::new();
+    for package in &built.packages {
+        let tree = lazuli_tree::Tree::load(&workspace.store, &package.tree)?;
+        // Only what is in the image: documentation and locales were left out.
+        let bytes = tree.iter().filter(|(path, _)| root.contains(path)).filter_map(|(_, n)| n.size()).sum();
+        largest.push((package.nevra.name.clone(), bytes));
+    }
+    largest.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    let kernel = largest.iter().filter(|(n, _)| n.starts_with("kernel")).map(|(_, b)| b).sum();
+    let qcow2 = built.disk.file(Format::Qcow2).context("no qcow2 was made")?;
+    let raw = built.disk.file(Format::Raw).context("no raw disk was made")?;
+
+    let tools = workspace.tool_root("vm")?;
+    let work = workspace.store.tempdir()?;
+    let mut config = VmConfig::new(tools, &raw.path, lazuli_vm::Format::Raw, work.path(), workspace.store.root());
+    config.memory_mib = 1024;
+    config.disk_size = Some(8 << 30);
+    config.timeout = Some(Duration::from_secs(600));
+    let accelerator = accel::choose(&config)?;
+    let step = workspace.ui.spinner("boot and measure");
+    let command = format!(
+        "systemctl is-system-running --wait; date +%s.%N; sleep 20; {MEMORY}; systemd-analyze time | head -n 1"
+    );
+    let start = Instant::now();
+    let (mut output, mut running) = (String::new(), None);
+    lazuli_vm::exec(&config, &accelerator, &command, |stream, bytes| {
+        if stream == Stream::Stdout {
+            output.push_str(&String::from_utf8_lossy(bytes));
+            if running.is_none() && output.contains("running\n") {
+                running = Some(start.elapsed());
+            }
+        }
+    })?;
+    step.finish(&accelerator.why);
+    let lines: Vec<&str> = output.lines().collect();
+    anyhow::ensure!(lines.first() == Some(&"running"), "the system is not running: {output}");
+    Ok(Stats {
+        image: name.to_owned(),
+        packages: built.packages.len(),
+        files: root.len(),
+        installed_bytes: root.content_size(),
+        kernel_bytes: kernel,
+        qcow2_bytes: qcow2.len,
+        largest: largest.into_iter().take(10).collect(),
+        accelerator: accelerator.why,
+        boot_seconds: running.map_or(0.0, |d| d.as_secs_f64()),
+        boot_guest: lines.get(3).copied().unwrap_or_default().to_owned(),
+        memory_used_mib: lines.get(2).and_then(|l| l.trim().parse().ok()).unwrap_or(0),
+    })
+}
+
+fn print(stats: &Stats) {
+    println!("image            {}", stats.image);
+    println!("packages         {}", stats.packages);
+    println!("installed        {} in {} paths (kernel {})", size(stats.installed_bytes), stats.files, size(stats.kernel_bytes));
+    println!("qcow2            {}", size(stats.qcow2_bytes));
+    println!("boot to running  {:.1} s with {}", stats.boot_seconds, stats.accelerator);
+    println!("                 {}", stats.boot_guest);
+    println!("idle memory      {} MiB used", stats.memory_used_mib);
+    let mut largest: Vec<_> = stats.largest.iter().collect();
+    largest.sort_by_key(|(_, bytes)| std::cmp::Reverse(**bytes));
+    println!("largest          {}", largest.iter().map(|(n, b)| format!("{n} {}", size(**b))).collect::<Vec<_>>().join(", "));
+}
