@@ -210,10 +210,9 @@ impl Tree {
                     }
                     todo.extend(target.split('/').rev().map(str::to_owned));
                 }
-                Some(_) => at = next,
                 None if todo.is_empty() => return None,
                 // A directory that no package lists still exists when something is below it.
-                None => at = next,
+                Some(_) | None => at = next,
             }
         }
         self.0.get_key_value(&at).map(|(path, node)| (path.clone(), node))
@@ -233,7 +232,9 @@ impl Tree {
     pub fn put_file(&mut self, store: &Store, path: TreePath, content: &[u8]) -> Result<&mut Node> {
         let digest = store.put(content)?;
         let node = Node::file(digest, content.len() as u64);
-        Ok(self.0.entry(path).insert_entry(node).into_mut())
+        let slot = self.0.entry(path).or_insert_with(Node::directory);
+        *slot = node;
+        Ok(slot)
     }
 
     /// The canonical form that [`Tree::digest`] hashes and the store keeps.
