@@ -110,7 +110,8 @@ pub struct LockedFile {
 impl LockedSource {
     /// The upstream tarball.
     pub fn tarball(&self) -> Option<&LockedFile> {
-        let is = |f: &&LockedFile| f.name.contains(".orig.tar.") && !f.name.ends_with(".asc");
+        // `.orig.tar.xz.asc` is upstream's signature.
+        let is = |f: &&LockedFile| f.name.contains(".orig.tar.") && f.name.rsplit('.').next() != Some("asc");
         self.file.iter().find(is).or_else(|| {
             // A native package has no separate upstream tarball.
             self.file.iter().find(|f| f.name.contains(".tar.") && !f.name.contains(".debian.tar."))

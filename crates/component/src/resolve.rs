@@ -14,7 +14,7 @@ use lazuli_debian::release::{self, Release};
 use lazuli_fetch::{Fetcher, Request};
 use lazuli_fs as fs;
 use lazuli_store::{Digest, Store};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read as _;
 
 /// Why something could not be pinned.
@@ -94,6 +94,8 @@ struct Loaded {
 pub struct Archive {
     suites: Vec<Loaded>,
     gone: BTreeSet<Digest>,
+    /// The newest package of each name in the default suites: place of the suite and in it.
+    newest: HashMap<String, (usize, usize)>,
 }
 
 impl Archive {
@@ -113,7 +115,19 @@ impl Archive {
         for suite in &distro.distro.suite {
             suites.push(load_suite(distro, suite, want_sources, store, fetcher, mirror, now)?);
         }
-        Ok(Self { suites, gone: BTreeSet::new() })
+        let mut newest: HashMap<String, (usize, usize)> = HashMap::new();
+        for (i, suite) in suites.iter().enumerate().filter(|(_, s)| s.suite.default) {
+            for (j, package) in suite.packages.iter().enumerate() {
+                let better = newest.get(&package.package).is_none_or(|&(a, b): &(usize, usize)| {
+                    let have: &Loaded = &suites[a];
+                    package.version > have.packages[b].version
+                });
+                if better {
+                    newest.insert(package.package.clone(), (i, j));
+                }
+            }
+        }
+        Ok(Self { suites, gone: BTreeSet::new(), newest })
     }
 
     /// Takes note of files that the mirror does not carry although its index lists them, as happens
@@ -129,7 +143,10 @@ impl Archive {
 
     /// The newest package of this name in the default suites.
     pub fn package(&self, name: &str) -> Option<(&BinaryPackage, LockedDeb)> {
-        self.universe(&[]).newest(name).and_then(|p| Some((p, self.lock_package(p)?)))
+        let (suite, place) = *self.newest.get(name)?;
+        let home = &self.suites[suite];
+        let package = &home.packages[place];
+        Some((package, locked(home, package)))
     }
 
     /// The packages of the default suites, or of the named ones.
@@ -146,16 +163,9 @@ impl Archive {
     }
 
     fn lock_package(&self, package: &BinaryPackage) -> Option<LockedDeb> {
-        let home = self.suites.iter().find(|s| s.packages.iter().any(|p| std::ptr::eq(p, package)))?;
-        Some(LockedDeb {
-            version: package.version.to_string(),
-            architecture: package.architecture.clone(),
-            suite: home.suite.name.clone(),
-            archive: home.suite.archive.clone(),
-            path: package.filename.clone(),
-            size: package.size,
-            sha256: package.sha256,
-        })
+        // The package is a reference into one of the lists: find the list whose memory it lies in.
+        let home = self.suites.iter().find(|s| s.packages.as_ptr_range().contains(&std::ptr::from_ref(package)))?;
+        Some(locked(home, package))
     }
 
     /// The newest source of this name that the mirror has not been seen to lack.
@@ -231,14 +241,14 @@ impl Archive {
                         && let Some(root) = distro.distro.tool_root.get(&built.tool_root)
                     {
                         let owner = format!("component:{name}");
-                        let wanted = root.packages.iter().chain(&built.build_requires).cloned().collect();
-                        self.pin_root(&mut lock, old, &owner, wanted, &root.suites, moves(&owner) || moves(name))?;
+                        let wanted: Vec<String> = root.packages.iter().chain(&built.build_requires).cloned().collect();
+                        self.pin_root(&mut lock, old, &owner, &wanted, &root.suites, moves(&owner) || moves(name))?;
                     }
                 }
             }
         }
         for (name, root) in &distro.distro.tool_root {
-            self.pin_root(&mut lock, old, name, root.packages.clone(), &root.suites, moves(name))?;
+            self.pin_root(&mut lock, old, name, &root.packages, &root.suites, moves(name))?;
         }
         Ok(lock)
     }
@@ -258,7 +268,7 @@ impl Archive {
         lock: &mut Lock,
         old: &Lock,
         name: &str,
-        wanted: Vec<String>,
+        wanted: &[String],
         suites: &[String],
         moves: bool,
     ) -> Result<(), Error> {
@@ -291,6 +301,18 @@ impl Archive {
         }
         lock.tool_root.insert(name.to_owned(), keys);
         Ok(())
+    }
+}
+
+fn locked(home: &Loaded, package: &BinaryPackage) -> LockedDeb {
+    LockedDeb {
+        version: package.version.to_string(),
+        architecture: package.architecture.clone(),
+        suite: home.suite.name.clone(),
+        archive: home.suite.archive.clone(),
+        path: package.filename.clone(),
+        size: package.size,
+        sha256: package.sha256,
     }
 }
 
@@ -354,6 +376,8 @@ fn load_suite(
     let failed = |source| Error::Release { url: url.clone(), source };
     let ring = release::Keyring::from_keys(&keys).map_err(failed)?;
     let release = release::verify_inrelease(&bytes, &ring, now).map_err(failed)?;
+    // The same keys sign several suites; a mirror must not serve one in place of another.
+    release.expect_suite(&suite.name).map_err(failed)?;
     let mut packages = Vec::new();
     let mut sources = Vec::new();
     for component in &suite.components {

@@ -27,7 +27,7 @@ pub enum Error {
         package: String,
         /// What is wrong.
         #[source]
-        source: deb::Error,
+        source: Box<deb::Error>,
     },
     /// A link with a path that is not one.
     #[error("tool root link `{path}`: {source}")]
@@ -49,7 +49,7 @@ pub fn deb_tree(store: &Store, name: &str, deb: &Digest) -> Result<Tree, Error> 
     let (result, _) = store.cached::<Error>(&key, || {
         let file = store.open_blob(deb)?;
         let deb = Deb::read(file, store, &deb::Limits::default())
-            .map_err(|source| Error::Deb { package: name.to_owned(), source })?;
+            .map_err(|source| Error::Deb { package: name.to_owned(), source: Box::new(source) })?;
         let tree = deb.data.save(store)?;
         Ok(ActionResult::default().with("tree", tree, 0))
     })?;
@@ -62,7 +62,7 @@ pub fn deb_tree(store: &Store, name: &str, deb: &Digest) -> Result<Tree, Error> 
         {
             let file = store.open_blob(deb)?;
             let fresh = Deb::read(file, store, &deb::Limits::default())
-                .map_err(|source| Error::Deb { package: name.to_owned(), source })?;
+                .map_err(|source| Error::Deb { package: name.to_owned(), source: Box::new(source) })?;
             return Ok(fresh.data);
         }
     }

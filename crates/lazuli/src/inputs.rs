@@ -64,6 +64,20 @@ impl Workspace {
         let step = self.ui.spinner("read archive indices");
         let archive = Archive::load(&self.source, &self.store, &self.fetcher(), mirror, now())?;
         step.finish(&format!("{} suites, signatures verified", self.source.distro.suite.len()));
+        // A replayed index is signed too; what the lock has seen already must not be undone.
+        for suite in &self.lock().suite {
+            if let Some(served) = archive.locked_suites().iter().find(|s| s.name == suite.name)
+                && served.date < suite.date
+            {
+                bail!(
+                    "the mirror serves an older state of suite `{}` than lazuli.lock was made from \
+                     ({} against {} seconds since 1970); use another mirror (LAZULI_MIRROR)",
+                    suite.name,
+                    served.date,
+                    suite.date
+                );
+            }
+        }
         Ok(archive)
     }
 

@@ -29,8 +29,13 @@ impl Store {
             }
         }
         let mut report = GcReport::default();
-        for path in fs::read_dir(self.root.join("tmp"))? {
-            remove(&path, &mut report)?;
+        for unfinished in ["tmp", "partial"] {
+            let dir = self.root.join(unfinished);
+            if dir.is_dir() {
+                for path in fs::read_dir(&dir)? {
+                    remove(&path, &mut report)?;
+                }
+            }
         }
         let limit = SystemTime::now().checked_sub(keep).unwrap_or(SystemTime::UNIX_EPOCH);
         for kind in ["blobs", "actions", "dirs"] {
