@@ -53,7 +53,7 @@ fn write_rpm(store: &Store, name: &str, tree: &Tree, post: Option<&str>) -> Dige
         .map(|(path, node)| FileEntry {
             path: path.clone(),
             node: node.clone(),
-            capabilities: node.xattrs.contains_key("security.capability").then(|| "cap_net_raw=ep".into()),
+            capabilities: path.as_str().contains("ping").then(|| "cap_net_raw=ep".into()),
             flags: FileFlags::default(),
         })
         .collect();

@@ -88,6 +88,9 @@ struct Place {
     count: u32,
 }
 
+/// A name in its short form, and the entries of its long form.
+type Name = ([u8; 11], Vec<u8>);
+
 /// Makes a FAT32 file system with these files (path with `/` to content).
 pub fn build(volume: &Volume, files: &BTreeMap<String, Vec<u8>>) -> Result<SparseBuffer> {
     let geometry = Geometry::of(volume.size)?;
@@ -104,7 +107,8 @@ pub fn build(volume: &Volume, files: &BTreeMap<String, Vec<u8>>) -> Result<Spars
             path = parent;
         }
     }
-    let mut names: BTreeMap<(&str, &str), ([u8; 11], Vec<u8>)> = BTreeMap::new();
+    // Short name and the entries of the long one, by directory and name.
+    let mut names: BTreeMap<(&str, &str), Name> = BTreeMap::new();
     for (dir, children) in &directories {
         let mut given = Names::default();
         for child in children {

@@ -30,9 +30,10 @@ impl Stamp {
         let seconds = seconds.max(FAT_EPOCH);
         let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
         let (year, month, day) = civil(days);
+        let field = |n: i64| u16::try_from(n).unwrap_or(0);
         Self {
-            date: ((year.clamp(1980, 2107) - 1980) << 9 | month << 5 | day) as u16,
-            time: (second / 3600 << 11 | second / 60 % 60 << 5 | second % 60 / 2) as u16,
+            date: field((year.clamp(1980, 2107) - 1980) << 9) | field(month << 5) | field(day),
+            time: field((second / 3600) << 11) | field((second / 60 % 60) << 5) | field(second % 60 / 2),
         }
     }
 }

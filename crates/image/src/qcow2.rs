@@ -75,7 +75,7 @@ pub fn write(raw: &File, raw_path: &Path, out: &File, out_path: &Path) -> Result
     }
     let mut l1 = vec![0_u64; l1_entries as usize];
     for (n, index) in l2_used.iter().enumerate() {
-        l1[*index as usize] = (l2_start + n as u64) * CLUSTER | COPIED;
+        l1[*index as usize] = ((l2_start + n as u64) * CLUSTER) | COPIED;
     }
     let (table_at, table_clusters) = writer.write_refcounts()?;
     let put = |numbers: &[u64], at: u64| -> Result<()> {
@@ -163,7 +163,7 @@ impl Writer<'_> {
     /// Appends refcount blocks and table, which count themselves too. Returns the table's place and
     /// its length in clusters.
     fn write_refcounts(&mut self) -> Result<(u64, u32)> {
-        let start = self.position.next_multiple_of(CLUSTER) / CLUSTER;
+        let start = self.position.div_ceil(CLUSTER);
         self.refcounts.resize(start as usize, 0);
         let (mut blocks, mut table) = (0_u64, 1_u64);
         loop {

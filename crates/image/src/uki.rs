@@ -14,8 +14,6 @@
 //!
 //! This module takes bytes and gives bytes.
 
-use std::borrow::Cow;
-
 /// What goes into a unified kernel image.
 #[derive(Debug, Clone)]
 pub struct Uki<'a> {
@@ -71,6 +69,9 @@ const NX_COMPAT: u16 = 0x0100;
 const SUBSYSTEM_EFI_APPLICATION: u16 = 10;
 const SECTION_HEADER: usize = 40;
 
+/// Name, data and characteristics of a section to be added.
+type NewSection<'a> = (&'a [u8; 8], &'a [u8], u32);
+
 /// Offsets in the PE header of an image, from its beginning.
 struct Pe {
     /// The COFF header, behind the signature.
@@ -104,7 +105,7 @@ impl Pe {
             return Err(short());
         }
         let pe = Self { coff, optional, sections, count };
-        if pe.u16(bytes, pe.optional + 68) != SUBSYSTEM_EFI_APPLICATION {
+        if field_u16(bytes, pe.optional + 68) != SUBSYSTEM_EFI_APPLICATION {
             return Err(fail("its subsystem is not EFI application"));
         }
         for alignment in [pe.section_alignment(bytes), pe.file_alignment(bytes)] {
@@ -115,25 +116,16 @@ impl Pe {
         Ok(pe)
     }
 
-    // The fields below lie in the headers whose length `parse` has checked.
-    fn u16(&self, bytes: &[u8], at: usize) -> u16 {
-        read_u16(bytes, at).unwrap_or_default()
-    }
-
-    fn u32(&self, bytes: &[u8], at: usize) -> u32 {
-        read_u32(bytes, at).unwrap_or_default()
-    }
-
     fn section_alignment(&self, bytes: &[u8]) -> u32 {
-        self.u32(bytes, self.optional + 32)
+        field_u32(bytes, self.optional + 32)
     }
 
     fn file_alignment(&self, bytes: &[u8]) -> u32 {
-        self.u32(bytes, self.optional + 36)
+        field_u32(bytes, self.optional + 36)
     }
 
     fn characteristics(&self, bytes: &[u8]) -> u16 {
-        self.u16(bytes, self.optional + 70)
+        field_u16(bytes, self.optional + 70)
     }
 
     /// The header of the section `index`: offset of it, name, virtual size and address, file size and offset.
@@ -144,10 +136,10 @@ impl Pe {
         Section {
             at,
             name,
-            virtual_size: self.u32(bytes, at + 8),
-            address: self.u32(bytes, at + 12),
-            raw_size: self.u32(bytes, at + 16),
-            raw_offset: self.u32(bytes, at + 20),
+            virtual_size: field_u32(bytes, at + 8),
+            address: field_u32(bytes, at + 12),
+            raw_size: field_u32(bytes, at + 16),
+            raw_offset: field_u32(bytes, at + 20),
         }
     }
 
@@ -176,13 +168,13 @@ impl Uki<'_> {
         self.extend_sbat(&pe, &mut image, &existing)?;
 
         // Order: what the stub reads for the menu first, the large one last.
-        let new: [(&[u8; 8], Cow<'_, [u8]>, u32); 4] = [
-            (b".osrel\0\0", self.osrel.as_bytes().into(), DATA),
-            (b".cmdline", self.cmdline.as_bytes().into(), DATA),
-            (b".uname\0\0", self.uname.as_bytes().into(), DATA),
-            (b".linux\0\0", self.linux.into(), CODE),
+        let new: [NewSection<'_>; 4] = [
+            (b".osrel\0\0", self.osrel.as_bytes(), DATA),
+            (b".cmdline", self.cmdline.as_bytes(), DATA),
+            (b".uname\0\0", self.uname.as_bytes(), DATA),
+            (b".linux\0\0", self.linux, CODE),
         ];
-        let headers = pe.u32(&image, pe.optional + 60) as usize;
+        let headers = field_u32(&image, pe.optional + 60) as usize;
         let first_data = existing.iter().filter(|s| s.raw_size > 0).map(|s| s.raw_offset as usize).min();
         let header_end = headers.min(first_data.unwrap_or(headers)).min(image.len());
         let room = header_end.saturating_sub(pe.sections) / SECTION_HEADER;
@@ -215,7 +207,7 @@ impl Uki<'_> {
         }
         let count = u16::try_from(pe.count + new.len()).map_err(|_| UkiError::Headers { room })?;
         image[pe.coff + 2..pe.coff + 4].copy_from_slice(&count.to_le_bytes());
-        let initialised = pe.u32(&image, pe.optional + 8).checked_add(added).ok_or(UkiError::Large)?;
+        let initialised = field_u32(&image, pe.optional + 8).checked_add(added).ok_or(UkiError::Large)?;
         write_u32(&mut image, pe.optional + 8, initialised);
         write_u32(&mut image, pe.optional + 56, address);
         if kernel.characteristics(self.linux) & NX_COMPAT == 0 {
@@ -277,6 +269,16 @@ fn read_u16(bytes: &[u8], at: usize) -> Option<u16> {
 
 fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from(read_u16(bytes, at)?) | u32::from(read_u16(bytes, at.checked_add(2)?)?) << 16)
+}
+
+/// A field of a header whose length [`Pe::parse`] has checked.
+fn field_u16(bytes: &[u8], at: usize) -> u16 {
+    read_u16(bytes, at).unwrap_or_default()
+}
+
+/// As [`field_u16`].
+fn field_u32(bytes: &[u8], at: usize) -> u32 {
+    read_u32(bytes, at).unwrap_or_default()
 }
 
 fn write_u32(bytes: &mut [u8], at: usize, value: u32) {

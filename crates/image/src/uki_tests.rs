@@ -66,10 +66,10 @@ fn sections_do_not_overlap_and_the_image_covers_them() {
         assert!(pair[0].raw_offset + pair[0].raw_size <= pair[1].raw_offset);
     }
     let last = sections.last().unwrap();
-    assert!(pe.u32(&image, pe.optional + 56) >= last.address + last.virtual_size);
+    assert!(field_u32(&image, pe.optional + 56) >= last.address + last.virtual_size);
     assert_eq!(image.len(), (last.raw_offset + last.raw_size) as usize);
     // A stored checksum makes the sum over everything else come out the same again.
-    let stored = pe.u32(&image, pe.optional + 64);
+    let stored = field_u32(&image, pe.optional + 64);
     let mut cleared = image.clone();
     write_u32(&mut cleared, pe.optional + 64, 0);
     assert_eq!(checksum(&cleared), stored);

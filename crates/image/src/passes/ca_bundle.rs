@@ -17,7 +17,9 @@ pub fn ca_bundle(tree: &mut Tree, store: &Store) -> Result<()> {
         let dir = TreePath::new(source)?;
         let paths: Vec<TreePath> = tree
             .below(&dir)
-            .filter(|(path, node)| !node.is_directory() && path.file_name().ends_with(".crt"))
+            .filter(|(path, node)| {
+                !node.is_directory() && path.file_name().rsplit_once('.').is_some_and(|(_, end)| end == "crt")
+            })
             .map(|(path, _)| path.clone())
             .collect();
         for path in paths {

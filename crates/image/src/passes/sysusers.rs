@@ -351,17 +351,20 @@ impl Accounts {
         };
         let (mut passwd, mut shadow) = (String::new(), String::new());
         for (name, u) in users {
-            passwd.push_str(&format!("{name}:x:{}:{}:{}:{}:{}\n", u.uid, u.gid, u.gecos, u.home, u.shell));
+            lines(
+                &mut passwd,
+                format_args!("{name}:x:{}:{}:{}:{}:{}\n", u.uid, u.gid, u.gecos, u.home, u.shell),
+            );
             // No password matches `*`; `!` locks the account as a whole. The day of the last change is
             // left out, because a date would say that a password expires from then on.
             // An account from `u!` also has expired, on the first day there is.
             let expiry = if u.locked { "1" } else { "" };
-            shadow.push_str(&format!("{name}:!*::::::{expiry}:\n"));
+            lines(&mut shadow, format_args!("{name}:!*::::::{expiry}:\n"));
         }
         let (mut group, mut gshadow) = (String::new(), String::new());
         for (name, gid) in groups {
-            group.push_str(&format!("{name}:x:{gid}:{}\n", members(name)));
-            gshadow.push_str(&format!("{name}:!*::{}\n", members(name)));
+            lines(&mut group, format_args!("{name}:x:{gid}:{}\n", members(name)));
+            lines(&mut gshadow, format_args!("{name}:!*::{}\n", members(name)));
         }
         [
             ("passwd", passwd, 0o644, "root"),
@@ -370,6 +373,12 @@ impl Accounts {
             ("gshadow", gshadow, 0o640, "shadow"),
         ]
     }
+}
+
+/// Adds formatted text; a `String` has no way to fail.
+fn lines(text: &mut String, more: std::fmt::Arguments<'_>) {
+    use std::fmt::Write as _;
+    let _ = text.write_fmt(more);
 }
 
 #[cfg(test)]

@@ -47,9 +47,7 @@ pub fn module_index(ctx: &Context<'_>, tree: &mut Tree) -> Result<()> {
 
 /// `/usr/lib/udev/hwdb.bin`, by `systemd-hwdb`.
 pub fn hardware_database(ctx: &Context<'_>, tree: &mut Tree) -> Result<()> {
-    let input = part(tree, |path, _| {
-        path.as_str().starts_with("usr/lib/udev/hwdb.d/") && path.as_str().ends_with(".hwdb")
-    });
+    let input = part(tree, |path, _| path.as_str().starts_with("usr/lib/udev/hwdb.d/"));
     if input.iter().all(|(_, node)| node.size().is_none()) {
         return Ok(());
     }
