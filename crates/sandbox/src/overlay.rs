@@ -37,8 +37,9 @@ pub(crate) fn prepare(upper: &Path) -> Result<(), Error> {
         use lazuli_fs::Context as _;
         upper.canonicalize().at("find", upper)?
     });
-    // The kernel leaves a directory without permissions there, which only rmdir can take away.
-    let _ = rustix::fs::rmdir(work.join("work"));
+    // What an earlier command left there is of no use to the next one.
+    unlock(&work);
+    lazuli_fs::remove_dir_all(&work)?;
     Ok(lazuli_fs::create_dir_all(work)?)
 }
 
@@ -46,8 +47,15 @@ pub(crate) fn prepare(upper: &Path) -> Result<(), Error> {
 pub fn finish(upper: &Path) -> Result<(), Error> {
     use lazuli_fs::Context as _;
     let work = work_dir(&upper.canonicalize().at("find", upper)?);
-    let _ = rustix::fs::rmdir(work.join("work"));
+    unlock(&work);
     Ok(lazuli_fs::remove_dir_all(work)?)
+}
+
+/// Overlayfs leaves a directory without any permission in its work directory, with a whiteout in it that
+/// an ordinary user could otherwise not remove.
+fn unlock(work: &Path) {
+    // Absent when nothing was written.
+    let _absent = lazuli_fs::set_mode(work.join("work"), 0o700);
 }
 
 /// The changes in `upper`, sorted, parents first. The directory itself is not among them, and neither
