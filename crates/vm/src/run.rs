@@ -33,7 +33,9 @@ pub enum Stream {
 /// person presses Ctrl-a x.
 pub fn interactive(config: &VmConfig, accelerator: &Accelerator) -> Result<(), Error> {
     let sandbox = prepare(config, accelerator)?;
-    let command = qemu(&sandbox, config, accelerator, Console::Terminal, &Credentials::default())?;
+    let mut credentials = Credentials::default();
+    credentials.console_login();
+    let command = qemu(&sandbox, config, accelerator, Console::Terminal, &credentials)?;
     let _terminal = Terminal::save();
     let mut child = command.stdin(Stdin::Inherit).stdout(Output::Inherit).stderr(Output::Inherit).spawn()?;
     match config.timeout {
