@@ -113,7 +113,7 @@ impl Workspace {
         };
         let lock = self.lock();
         let folder = self.source.folder(name);
-        let files = scan_plain(&folder.join("files"), &self.store)?;
+        let files = scan_plain(&folder, &self.store)?;
         let mut results = Vec::new();
         for (package, locked) in lock.component_debs(name)? {
             let overlay = component.overlays.get(package).cloned().unwrap_or_default();
@@ -292,12 +292,11 @@ pub fn rpms_of(component: &str, result: &ActionResult, cached: bool) -> Vec<Rpm>
         .collect()
 }
 
-/// The digest of the files that an overlay may add, without times and the checkout's umask.
-fn scan_plain(dir: &std::path::Path, store: &Store) -> Result<Digest> {
-    if !dir.is_dir() {
-        return Ok(Digest::of(b""));
-    }
-    let mut tree = lazuli_tree::scan(dir, store)?;
+/// The digest of the files that an overlay may add, without times and the checkout's umask. What
+/// `component.toml` says counts by itself, so that a comment in it costs nothing.
+fn scan_plain(folder: &std::path::Path, store: &Store) -> Result<Digest> {
+    let mut tree = lazuli_tree::scan(folder, store)?;
+    tree.retain(|path, _| path.as_str() != "component.toml");
     for (_, node) in tree.iter_mut() {
         node.mtime = 0;
         node.mode = if node.mode & 0o100 == 0 { 0o644 } else { 0o755 };
