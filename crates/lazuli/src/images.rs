@@ -7,7 +7,7 @@ use lazuli_component::schema::{nearest, suggestion};
 use lazuli_image::{Context, DiskImage, Format, Image, InstalledRpm, Root};
 use lazuli_repo::{Detail, Href, Options, Package};
 use lazuli_rpm::PackageFile;
-use lazuli_store::{ActionKey, Digest};
+use lazuli_store::ActionKey;
 use lazuli_tree::Tree;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
@@ -19,12 +19,8 @@ const REPO_VERSION: u32 = 1;
 pub struct Repo {
     /// Its directory: packages and `repodata`.
     pub dir: PathBuf,
-    /// Whether it was there already.
-    pub cached: bool,
     /// The packages in it.
     pub rpms: Vec<Rpm>,
-    /// What its content is known by.
-    pub digest: Digest,
 }
 
 /// Everything that a disk image was made from.
@@ -53,7 +49,7 @@ impl Workspace {
         }
         let digest = key.finish();
         if let Some(dir) = self.store.dir("repo", &digest) {
-            return Ok(Repo { dir, cached: true, rpms, digest });
+            return Ok(Repo { dir, rpms });
         }
         let step = self.ui.spinner("write repository");
         let tmp = self.store.tempdir()?;
@@ -77,7 +73,7 @@ impl Workspace {
         lazuli_repo::write_repository(&dir, &packages, &options, &signer)?;
         let dir = self.store.publish_dir("repo", &digest, &dir)?;
         step.finish(&format!("{} packages, signed", rpms.len()));
-        Ok(Repo { dir, cached: false, rpms, digest })
+        Ok(Repo { dir, rpms })
     }
 
     /// The time that images and metadata bear: that of the newest suite in the lock.
