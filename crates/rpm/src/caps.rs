@@ -47,31 +47,49 @@ const NAMES: [&str; 41] = [
 const REVISION_2: u32 = 0x0200_0000;
 const EFFECTIVE: u32 = 1;
 
-/// The attribute's value for a text such as `cap_net_raw=ep` or `cap_chown,cap_kill+eip`; `None` if it
-/// is not understood.
+/// All known capabilities.
+const ALL: u64 = (1 << NAMES.len()) - 1;
+
+/// The attribute's value for a text such as `cap_net_raw=ep`, `cap_chown,cap_kill+eip` or, as older
+/// versions of RPM write it, `= cap_net_raw+ep`; `None` if it is not understood.
 pub fn parse(text: &str) -> Option<Vec<u8>> {
-    let (mut permitted, mut inheritable, mut effective) = (0_u64, 0_u64, false);
+    let (mut permitted, mut inheritable, mut effective) = (0_u64, 0_u64, 0_u64);
     for clause in text.split_whitespace() {
-        let at = clause.find(['=', '+'])?;
-        let (names, flags) = (&clause[..at], &clause[at + 1..]);
+        let at = clause.find(['=', '+', '-'])?;
+        let (names, operator, flags) = (&clause[..at], &clause[at..=at], &clause[at + 1..]);
         let mut set = 0_u64;
         for name in names.split(',').filter(|n| !n.is_empty()) {
             let name = name.to_ascii_lowercase();
-            let number = NAMES.iter().position(|n| Some(*n) == name.strip_prefix("cap_"))?;
-            set |= 1 << number;
+            set |= match name.as_str() {
+                "all" => ALL,
+                name => 1 << NAMES.iter().position(|n| Some(*n) == name.strip_prefix("cap_"))?,
+            };
         }
         if set == 0 {
-            return None;
+            // Without names, `=` is about all of them.
+            if operator != "=" {
+                return None;
+            }
+            set = ALL;
+        }
+        if operator == "=" {
+            (permitted, inheritable, effective) = (permitted & !set, inheritable & !set, effective & !set);
         }
         for flag in flags.chars() {
-            match flag {
-                'e' => effective = true,
-                'p' => permitted |= set,
-                'i' => inheritable |= set,
+            let changed = match flag {
+                'e' => &mut effective,
+                'p' => &mut permitted,
+                'i' => &mut inheritable,
                 _ => return None,
+            };
+            if operator == "-" {
+                *changed &= !set;
+            } else {
+                *changed |= set;
             }
         }
     }
+    let effective = effective != 0;
     if permitted == 0 && inheritable == 0 {
         return None;
     }
@@ -90,6 +108,8 @@ mod tests {
     fn what_setcap_writes() {
         let ping = super::parse("cap_net_raw=ep").unwrap();
         assert_eq!(ping, [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(super::parse("= cap_net_raw+ep"), Some(ping.clone()));
+        assert_eq!(super::parse("cap_net_raw,cap_chown=ep cap_chown-ep"), Some(ping));
         assert!(super::parse("cap_nonsense=ep").is_none() && super::parse("").is_none());
     }
 }

@@ -32,6 +32,8 @@ impl DependencyFlags {
     pub const SCRIPT_PREUN: Self = Self(1 << 11);
     /// Needed by `%postun`.
     pub const SCRIPT_POSTUN: Self = Self(1 << 12);
+    /// Needed by `%verifyscript`.
+    pub const SCRIPT_VERIFY: Self = Self(1 << 13);
     /// Found by a generator, of requirements.
     pub const FIND_REQUIRES: Self = Self(1 << 14);
     /// Found by a generator, of what is provided.
@@ -44,8 +46,14 @@ impl DependencyFlags {
     pub const POSTUNTRANS: Self = Self(1 << 21);
     /// A feature that the installing RPM must have.
     pub const RPMLIB: Self = Self(1 << 24);
-    /// From a `%trigger`.
+    /// Of a trigger that runs after installation.
     pub const TRIGGERIN: Self = Self(1 << 16);
+    /// Of a trigger that runs before removal.
+    pub const TRIGGERUN: Self = Self(1 << 17);
+    /// Of a trigger that runs after removal.
+    pub const TRIGGERPOSTUN: Self = Self(1 << 18);
+    /// Of a trigger that runs before installation.
+    pub const TRIGGERPREIN: Self = Self(1 << 25);
     /// A public key that is provided.
     pub const KEYRING: Self = Self(1 << 26);
     /// `name = version` of the package itself, or of its configuration.

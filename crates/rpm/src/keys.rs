@@ -36,6 +36,16 @@ pub enum Error {
         /// Who is said to have signed.
         signer: String,
     },
+    /// A signature at a time at which the key was not valid.
+    #[error("signed by {signer} at a time ({time} s since 1970) at which that key {why}")]
+    Time {
+        /// Who signed.
+        signer: String,
+        /// When, in seconds since 1970.
+        time: i64,
+        /// What was the matter with the key.
+        why: &'static str,
+    },
     /// Signing failed.
     #[error("cannot sign: {0}")]
     Sign(String),
@@ -207,13 +217,17 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// From armored public keys, one or several. Keys whose own signatures do not hold are refused.
+    /// From armored public keys, one or several. Keys whose own signatures do not hold, or that are
+    /// revoked, are refused.
     pub fn from_armored(text: &str) -> Result<Self, Error> {
         let mut keys = Vec::new();
         let (parsed, _) = SignedPublicKey::from_string_many(text).map_err(|e| Error::Key(e.to_string()))?;
         for key in parsed {
             let key = key.map_err(|e| Error::Key(e.to_string()))?;
             key.verify_bindings().map_err(|e| Error::Key(e.to_string()))?;
+            if !key.details.revocation_signatures.is_empty() {
+                return Err(Error::Key(format!("{} is revoked", key.fingerprint())));
+            }
             keys.push(key);
         }
         if keys.is_empty() {
@@ -254,11 +268,15 @@ impl KeyRing {
                 .public_subkeys
                 .iter()
                 .filter(|s| s.signatures.iter().any(|binding| binding.key_flags().sign()))
+                .filter(|s| {
+                    !s.signatures.iter().any(|own| own.typ() == Some(SignatureType::SubkeyRevocation))
+                })
                 .map(|s| &s.key as &dyn SignsAs);
             for candidate in std::iter::once(&key.primary_key as &dyn SignsAs).chain(subkeys) {
                 if candidate.is_issuer(signature) {
                     matching = Some(key.fingerprint().to_string());
                     if candidate.accepts(signature, data) {
+                        check_time(key, signature)?;
                         return Ok(key.fingerprint().to_string());
                     }
                 }
@@ -271,6 +289,25 @@ impl KeyRing {
             }
         }
     }
+}
+
+/// Whether the key was valid when it signed. The clock of the machine plays no part in it: packages
+/// outlive the keys that signed them.
+fn check_time(key: &SignedPublicKey, signature: &Signature) -> Result<(), Error> {
+    let created = i64::from(key.created_at().as_secs());
+    let time = signature.created().map_or(0, |t| i64::from(t.as_secs()));
+    let fail = |why| Err(Error::Time { signer: key.fingerprint().to_string(), time, why });
+    if time < created {
+        return fail("did not exist yet");
+    }
+    // The latest certification of a user ID says how long the key is valid.
+    let certifications = key.details.users.iter().flat_map(|user| &user.signatures);
+    let latest = certifications.max_by_key(|own| own.created().map(Timestamp::as_secs));
+    let lifetime = latest.and_then(Signature::key_expiration_time).map_or(0, |d| i64::from(d.as_secs()));
+    if lifetime != 0 && time > created + lifetime {
+        return fail("had expired");
+    }
+    Ok(())
 }
 
 /// A primary key or a subkey as the maker of a signature.
@@ -323,6 +360,27 @@ mod tests {
         let armored = signer.sign_detached(b"data", 0).unwrap();
         assert!(armored.starts_with("-----BEGIN PGP SIGNATURE-----"));
         ring.verify_detached(b"data", &armored).unwrap();
+    }
+
+    #[test]
+    fn a_signature_from_before_its_key_is_refused() {
+        let (signer, ring) = pair();
+        let key = &signer.key.primary_key;
+        let mut config = SignatureConfig::v4(SignatureType::Binary, key.algorithm(), HashAlgorithm::Sha256);
+        config.hashed_subpackets = vec![
+            Subpacket::regular(SubpacketData::IssuerFingerprint(key.fingerprint())).unwrap(),
+            Subpacket::regular(SubpacketData::SignatureCreationTime(timestamp(1_600_000_000))).unwrap(),
+        ];
+        let signature = config.sign(key, &Password::empty(), &b"data"[..]).unwrap();
+        let error = ring.verify(b"data", &DetachedSignature::new(signature).to_bytes().unwrap()).unwrap_err();
+        assert!(matches!(error, Error::Time { time: 1_600_000_000, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_key_certifies_itself_at_its_creation() {
+        let (signer, _) = pair();
+        let own = &signer.key.details.users[0].signatures[0];
+        assert_eq!(i64::from(own.created().unwrap().as_secs()), signer.created());
     }
 
     #[test]

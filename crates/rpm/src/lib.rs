@@ -19,7 +19,9 @@ pub mod rich;
 pub mod sign;
 pub mod tag;
 
-pub use builder::{Builder, ChangelogEntry, FileEntry, FileFlags, Scriptlet, Scriptlets};
+pub use builder::{
+    Builder, ChangelogEntry, FileEntry, FileFlags, FileTrigger, Scriptlet, Scriptlets, Trigger, TriggerKind,
+};
 pub use dependency::{Dependency, DependencyFlags, ParseDependencyError};
 pub use evr::{Evr, Nevra};
 pub use header::Header;

@@ -3,6 +3,7 @@
 //! Strongly connected components by Tarjan's algorithm; in a circle, requirements for scriptlets weigh
 //! more than others. The result does not depend on the order of the input.
 
+use crate::rich::Rich;
 use crate::{Dependency, DependencyFlags, Nevra};
 use std::collections::HashMap;
 
@@ -45,7 +46,8 @@ pub fn order(items: &[Item]) -> Vec<usize> {
                     .requires
                     .iter()
                     .filter(|d| !only_pre || d.flags.intersects(pre))
-                    .flat_map(|d| providers.get(d.name.as_str()).into_iter().flatten().copied())
+                    .flat_map(names)
+                    .flat_map(|name| providers.get(name.as_str()).into_iter().flatten().copied())
                     .filter(|t| *t != i)
                     .collect();
                 targets.sort_by(|a, b| items[*a].nevra.cmp(&items[*b].nevra));
@@ -74,6 +76,16 @@ pub fn order(items: &[Item]) -> Vec<usize> {
         }
     }
     result
+}
+
+/// The name of a requirement; of a rich one, what it may need, but not what it depends on.
+fn names(dependency: &Dependency) -> Vec<String> {
+    match dependency.is_rich().then(|| Rich::parse(&dependency.name)) {
+        Some(Ok(rich)) => {
+            rich.simple().into_iter().filter(|(_, needed)| *needed).map(|(d, _)| d.name.clone()).collect()
+        }
+        _ => vec![dependency.name.clone()],
+    }
 }
 
 /// Strongly connected components, those without needs first (Tarjan, without recursion).
@@ -157,6 +169,8 @@ mod tests {
             item("libc", &[("shell", false)]),
         ];
         assert_eq!(names(&items), ["libc", "shell", "app"]);
+        let items = [item("a", &[("(z or y if b)", false)]), item("b", &[("a", false)]), item("z", &[])];
+        assert_eq!(names(&items), ["z", "a", "b"]);
     }
 
     proptest! {

@@ -100,12 +100,8 @@ impl<'a> PackageFile<'a> {
     /// Verifies, in this order: the signature over the header, the header's digest, the payload's
     /// digest. All of them, always.
     pub fn verify(&self, keys: &KeyRing) -> Result<Verified, Error> {
-        // 1. The signature binds the header.
-        let signature = [tag::OPENPGP, tag::RSAHEADER, tag::DSAHEADER]
-            .into_iter()
-            .find_map(|tag| self.signature_packet(tag))
-            .ok_or(Error::Unsigned)?;
-        let signer = keys.verify(self.header.bytes(), &signature)?;
+        // 1. A signature by a trusted key binds the header.
+        let signer = self.check_signatures(keys)?;
         // 2. The header's own digest, which the signature does not need but others look at.
         self.check_header_digest()?;
         // 3. The header binds the payload.
@@ -129,12 +125,29 @@ impl<'a> PackageFile<'a> {
         compare("payload", expected, Digest::of(self.payload()))
     }
 
-    /// A signature is kept as binary data, or (OPENPGP) as an array of base64 strings.
-    fn signature_packet(&self, tag: u32) -> Option<Vec<u8>> {
-        if let Some(binary) = self.signature.binary(tag) {
-            return Some(binary.to_vec());
+    /// Any signature by a trusted key will do; one of theirs that does not hold will not, whatever the
+    /// others say.
+    fn check_signatures(&self, keys: &KeyRing) -> Result<String, Error> {
+        let mut result = Err(Error::Unsigned);
+        for signature in self.signatures() {
+            match keys.verify(self.header.bytes(), &signature) {
+                Ok(signer) => result = Ok(signer),
+                Err(bad @ keys::Error::Bad { .. }) => return Err(bad.into()),
+                Err(other) if result.is_err() => result = Err(other.into()),
+                Err(_) => {}
+            }
         }
-        self.signature.string(tag).and_then(|text| crate::base64::decode(&text))
+        result
+    }
+
+    /// The signatures over the header: in OPENPGP as an array of base64 strings, in the tags of RPM 4 as
+    /// binary data.
+    fn signatures(&self) -> Vec<Vec<u8>> {
+        let several = self.signature.strings(tag::OPENPGP);
+        let several = several.iter().filter_map(|text| crate::base64::decode(text));
+        let single =
+            [tag::RSAHEADER, tag::DSAHEADER].into_iter().filter_map(|tag| self.signature.binary(tag));
+        several.chain(single.map(<[u8]>::to_vec)).collect()
     }
 
     /// The size of the uncompressed payload in bytes, if the package says it.

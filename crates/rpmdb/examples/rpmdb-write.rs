@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let time: i64 = time.parse()?;
     let mut packages = Vec::new();
     for file in files {
-        if file.ends_with(".asc") {
+        if std::path::Path::new(file).extension().is_some_and(|e| e == "asc") {
             packages.extend(InstalledPackage::public_keys(&lazuli_fs::read_to_string(file)?)?);
             continue;
         }

@@ -35,9 +35,7 @@ pub(crate) fn rows(table: &Table, header: &Header) -> Vec<(Key, u32)> {
             .map(|n| (Key::Blob((n as u32).to_le_bytes().to_vec()), 0))
             .into_iter()
             .collect(),
-        tag::SIGMD5 => {
-            header.binary(tag::SIGMD5).map(|b| (Key::Blob(b.to_vec()), 0)).into_iter().collect()
-        }
+        tag::SIGMD5 => header.binary(tag::SIGMD5).map(|b| (Key::Blob(b.to_vec()), 0)).into_iter().collect(),
         tag::REQUIRENAME => {
             let flags = header.numbers(tag::REQUIREFLAGS);
             let lasting = |i: usize| !only_for_installing(Flags(flags.get(i).map_or(0, |f| *f as u32)));
@@ -64,9 +62,7 @@ fn strings(header: &Header, tag: u32) -> impl Iterator<Item = (Key, u32)> {
 
 fn triggers(header: &Header, name: u32, index: u32) -> Vec<(Key, u32)> {
     let numbers = header.numbers(index);
-    strings(header, name)
-        .map(|(key, i)| (key, numbers.get(i as usize).map_or(i, |n| *n as u32)))
-        .collect()
+    strings(header, name).map(|(key, i)| (key, numbers.get(i as usize).map_or(i, |n| *n as u32))).collect()
 }
 
 /// Whether a requirement is of no interest once the package is installed.
@@ -79,9 +75,8 @@ fn only_for_installing(flags: Flags) -> bool {
             | Flags::PRETRANS.0
             | Flags::POSTTRANS.0,
     );
-    const ERASING: Flags = Flags(
-        Flags::SCRIPT_PREUN.0 | Flags::SCRIPT_POSTUN.0 | Flags::PREUNTRANS.0 | Flags::POSTUNTRANS.0,
-    );
+    const ERASING: Flags =
+        Flags(Flags::SCRIPT_PREUN.0 | Flags::SCRIPT_POSTUN.0 | Flags::PREUNTRANS.0 | Flags::POSTUNTRANS.0);
     flags.intersects(INSTALLING) && !flags.intersects(ERASING) && !flags.contains(Flags::META)
 }
 
@@ -103,8 +98,8 @@ fn dependencies(header: &Header, tag: u32, wanted: impl Fn(usize) -> bool) -> Ve
     rows
 }
 
-/// The names in a rich dependency; only the condition of `if` and `unless` is negated, not what follows
-/// `without`.
+/// The names in a rich dependency; the condition of `if` and `unless` is negated (with `else`, it is there
+/// both ways), what follows `without` is not.
 fn names(rich: &Rich, negated: bool, found: &mut BTreeSet<String>) {
     match rich {
         Rich::Simple(d) if d.name.starts_with("rpmlib(") => {}
@@ -119,6 +114,8 @@ fn names(rich: &Rich, negated: bool, found: &mut BTreeSet<String>) {
             names(then, negated, found);
             names(condition, !negated, found);
             if let Some(otherwise) = otherwise {
+                // `else` is decided by the condition too, the other way round.
+                names(condition, negated, found);
                 names(otherwise, negated, found);
             }
         }

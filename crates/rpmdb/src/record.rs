@@ -6,9 +6,9 @@
 //! the type and count that they must have.
 
 use crate::{Error, FileState, InstalledPackage};
+use lazuli_rpm::Header;
 use lazuli_rpm::header::{Entry, HeaderBuilder, Value};
 use lazuli_rpm::tag::{self, Type, sig};
-use lazuli_rpm::Header;
 
 /// A tag of the signature header, the tag of the database that it becomes, its type, and how many
 /// values it has (0: any number).

@@ -1,8 +1,8 @@
 use super::*;
-use rusqlite::Connection;
 use lazuli_rpm::{Builder, Dependency, Evr, FileEntry, FileFlags, Nevra, PackageFile};
 use lazuli_store::Store;
 use lazuli_tree::{Node, TreePath};
+use rusqlite::Connection;
 
 fn package(store: &Store, name: &str) -> InstalledPackage {
     let content = store.put(name.as_bytes()).unwrap();

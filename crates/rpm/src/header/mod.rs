@@ -233,8 +233,9 @@ fn entry(bytes: &[u8], at: usize, store: &[u8]) -> Result<Entry, Error> {
     if count == 0 {
         return Err(error(at + 12, format!("tag {tag} has no value")));
     }
-    let len = length(store, kind, offset, count)
-        .ok_or_else(|| error(at + 8, format!("the data of tag {tag} is not aligned or runs out of the store")))?;
+    let len = length(store, kind, offset, count).ok_or_else(|| {
+        error(at + 8, format!("the data of tag {tag} is not aligned or runs out of the store"))
+    })?;
     Ok(Entry { tag, kind, offset, count, len })
 }
 
