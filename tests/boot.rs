@@ -103,7 +103,10 @@ fn the_running_configuration_is_the_built_one() {
 #[test]
 fn signed_modules_load_and_unsigned_ones_do_not() {
     let text = section("module");
-    assert!(text.starts_with("loaded") && text.contains("Key was rejected") && text.ends_with("refused"), "{text}");
+    assert!(
+        text.starts_with("loaded") && text.contains("Key was rejected") && text.ends_with("refused"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -195,11 +195,7 @@ impl Input<'_> {
                 line(text);
             });
         drop(log);
-        result.map_err(|source| Error::Sandbox {
-            component: self.name.to_owned(),
-            source,
-            log: log_path,
-        })?;
+        result.map_err(|source| Error::Sandbox { component: self.name.to_owned(), source, log: log_path })?;
         self.collect(store, top)
     }
 
@@ -218,8 +214,7 @@ impl Input<'_> {
                 let unsigned = fs::read(&path)?;
                 let signed = lazuli_rpm::sign::sign_package(&unsigned, self.signer, self.source_date_epoch)
                     .map_err(|e| bad(e.to_string()))?;
-                let package =
-                    lazuli_rpm::PackageFile::parse(&signed).map_err(|e| bad(e.to_string()))?;
+                let package = lazuli_rpm::PackageFile::parse(&signed).map_err(|e| bad(e.to_string()))?;
                 let nevra = package.header.nevra().map_err(|e| bad(e.to_string()))?;
                 got.push(nevra.name.clone());
                 let digest = store.put(&signed)?;

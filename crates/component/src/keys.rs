@@ -93,8 +93,7 @@ impl Keys {
     /// The public half as a key ring.
     pub fn key_ring(&self) -> Result<KeyRing, Error> {
         let path = self.dir.join("repo.asc");
-        KeyRing::from_armored(&self.public()?)
-            .map_err(|e| Error::Invalid { path, reason: e.to_string() })
+        KeyRing::from_armored(&self.public()?).map_err(|e| Error::Invalid { path, reason: e.to_string() })
     }
 
     /// The PEM file that signs kernel modules, if it is there.

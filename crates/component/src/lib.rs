@@ -6,11 +6,11 @@
 //! what an image is.
 
 pub mod adopt;
-pub mod distro;
-pub mod schema;
-pub mod toml_file;
 pub mod build;
+pub mod distro;
 pub mod keys;
 pub mod lock;
 pub mod resolve;
+pub mod schema;
+pub mod toml_file;
 pub mod tool_root;

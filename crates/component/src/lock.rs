@@ -138,7 +138,9 @@ pub enum Error {
     #[error("{0} does not exist; run `lazuli lock` to pin everything that distro/ names")]
     Absent(String),
     /// It was written by another version.
-    #[error("{path} has format {found}, this lazuli knows {FORMAT}; run `lazuli lock` with the lazuli of this checkout")]
+    #[error(
+        "{path} has format {found}, this lazuli knows {FORMAT}; run `lazuli lock` with the lazuli of this checkout"
+    )]
     Format {
         /// The file.
         path: String,
@@ -175,7 +177,8 @@ impl Lock {
         }
         for (owner, keys) in lock.component.iter().chain(&lock.tool_root) {
             if let Some(key) = keys.iter().find(|k| !lock.deb.contains_key(*k)) {
-                let message = format!("`{owner}` names `{key}`, which [deb] does not have; run `lazuli lock`");
+                let message =
+                    format!("`{owner}` names `{key}`, which [deb] does not have; run `lazuli lock`");
                 let text = fs::read_to_string(path)?;
                 return Err(toml_file::invalid(path, &text, key, message).into());
             }
@@ -208,9 +211,7 @@ impl Lock {
     }
 
     fn debs<'a>(&'a self, keys: &'a BTreeSet<String>) -> Vec<(&'a str, &'a LockedDeb)> {
-        keys.iter()
-            .filter_map(|key| Some((key.split_once('=')?.0, self.deb.get(key)?)))
-            .collect()
+        keys.iter().filter_map(|key| Some((key.split_once('=')?.0, self.deb.get(key)?))).collect()
     }
 
     /// Drops packages that nothing names any more.

@@ -57,7 +57,9 @@ pub enum Error {
         hint: String,
     },
     /// A source package that no suite has.
-    #[error("component `{component}` wants the Debian source package `{source_package}`, which no suite has{hint}")]
+    #[error(
+        "component `{component}` wants the Debian source package `{source_package}`, which no suite has{hint}"
+    )]
     NoSource {
         /// The component.
         component: String,
@@ -107,10 +109,8 @@ impl Archive {
         mirror: &Mirror,
         now: i64,
     ) -> Result<Self, Error> {
-        let want_sources = distro
-            .components
-            .values()
-            .any(|c| matches!(c, Component::Built(b) if b.source.is_some()));
+        let want_sources =
+            distro.components.values().any(|c| matches!(c, Component::Built(b) if b.source.is_some()));
         let mut suites = Vec::new();
         for suite in &distro.distro.suite {
             suites.push(load_suite(distro, suite, want_sources, store, fetcher, mirror, now)?);
@@ -151,9 +151,10 @@ impl Archive {
 
     /// The packages of the default suites, or of the named ones.
     pub fn universe(&self, suites: &[String]) -> Universe<'_> {
-        let chosen = self.suites.iter().filter(|s| {
-            if suites.is_empty() { s.suite.default } else { suites.contains(&s.suite.name) }
-        });
+        let chosen = self
+            .suites
+            .iter()
+            .filter(|s| if suites.is_empty() { s.suite.default } else { suites.contains(&s.suite.name) });
         Universe::new(chosen.flat_map(|s| s.packages.iter()))
     }
 
@@ -164,7 +165,8 @@ impl Archive {
 
     fn lock_package(&self, package: &BinaryPackage) -> Option<LockedDeb> {
         // The package is a reference into one of the lists: find the list whose memory it lies in.
-        let home = self.suites.iter().find(|s| s.packages.as_ptr_range().contains(&std::ptr::from_ref(package)))?;
+        let home =
+            self.suites.iter().find(|s| s.packages.as_ptr_range().contains(&std::ptr::from_ref(package)))?;
         Some(locked(home, package))
     }
 
@@ -241,8 +243,16 @@ impl Archive {
                         && let Some(root) = distro.distro.tool_root.get(&built.tool_root)
                     {
                         let owner = format!("component:{name}");
-                        let wanted: Vec<String> = root.packages.iter().chain(&built.build_requires).cloned().collect();
-                        self.pin_root(&mut lock, old, &owner, &wanted, &root.suites, moves(&owner) || moves(name))?;
+                        let wanted: Vec<String> =
+                            root.packages.iter().chain(&built.build_requires).cloned().collect();
+                        self.pin_root(
+                            &mut lock,
+                            old,
+                            &owner,
+                            &wanted,
+                            &root.suites,
+                            moves(&owner) || moves(name),
+                        )?;
                     }
                 }
             }
@@ -383,7 +393,8 @@ fn load_suite(
     for component in &suite.components {
         let path = format!("{component}/binary-amd64/Packages");
         let text = load_index(&release, suite, &path, store, fetcher, mirror)?;
-        let bad = |e: index::Error| Error::Index { url: mirror.url(&suite.archive, &path), reason: e.to_string() };
+        let bad =
+            |e: index::Error| Error::Index { url: mirror.url(&suite.archive, &path), reason: e.to_string() };
         packages.extend(index::parse_packages(&text).map_err(bad)?);
         if want_sources && suite.default {
             let path = format!("{component}/source/Sources");
@@ -407,10 +418,7 @@ fn load_index(
     let url = |name: &str| mirror.url(&suite.archive, &format!("dists/{}/{name}", suite.name));
     let bad = |reason: String| Error::Index { url: url(path), reason };
     let name = format!("{path}.xz");
-    let file = release
-        .files
-        .get(&name)
-        .ok_or_else(|| bad(format!("InRelease does not list {name}")))?;
+    let file = release.files.get(&name).ok_or_else(|| bad(format!("InRelease does not list {name}")))?;
     let by_hash = match name.rsplit_once('/') {
         Some((dir, _)) => format!("{dir}/by-hash/SHA256/{}", file.sha256),
         None => name.clone(),

@@ -110,7 +110,8 @@ pub fn tool_root(
     }
     for name in ["passwd", "group"] {
         if let Ok(path) = TreePath::new(&format!("etc/{name}")) {
-            let line: &[u8] = if name == "passwd" { b"root:x:0:0:root:/root:/bin/sh\n" } else { b"root:x:0:\n" };
+            let line: &[u8] =
+                if name == "passwd" { b"root:x:0:0:root:/root:/bin/sh\n" } else { b"root:x:0:\n" };
             root.put_file(store, path, line)?;
         }
     }

@@ -117,7 +117,11 @@ impl Workspace {
             Ok(solution) => solution,
             // A requirement on a path that `primary` does not list needs the file lists.
             Err(_) if image_needs_files(&repository.packages) => {
-                return self.solve_with(&lazuli_repo::read_directory(&repo.dir, &keys, Detail::Files)?.packages, &request, image);
+                return self.solve_with(
+                    &lazuli_repo::read_directory(&repo.dir, &keys, Detail::Files)?.packages,
+                    &request,
+                    image,
+                );
             }
             Err(error) => return Err(impossible(image, &error)),
         };

@@ -49,7 +49,9 @@ impl Workspace {
                 gone.join(", ")
             );
         }
-        self.ui.line(format!("the mirror no longer carries what is pinned for {list}; pinning the current versions"));
+        self.ui.line(format!(
+            "the mirror no longer carries what is pinned for {list}; pinning the current versions"
+        ));
         let mut archive = self.archive(&mirror)?;
         archive.exclude(missing.iter().filter(|(_, f)| gone.contains(&f.name())).map(|(_, f)| f.digest));
         self.set_lock(self.pin(&mut archive, |owner| owners.contains(owner))?)?;
@@ -88,14 +90,21 @@ impl Workspace {
         let mirror = self.mirror()?;
         loop {
             let lock = archive.pin(&self.source, &old, &mut moves)?;
-            let new: Vec<File> =
-                lock.source.iter().filter(|(n, s)| old.source.get(*n) != Some(s)).filter_map(|(_, s)| File::tarball(s)).collect();
+            let new: Vec<File> = lock
+                .source
+                .iter()
+                .filter(|(n, s)| old.source.get(*n) != Some(s))
+                .filter_map(|(_, s)| File::tarball(s))
+                .collect();
             let requests: Vec<Request> = new.iter().map(|file| file.request(&mirror)).collect();
             match self.fetcher().fetch_all(&requests) {
                 Ok(_) => return Ok(lock),
                 Err(lazuli_fetch::Error::NotFound(missing)) => {
                     for one in &missing {
-                        self.ui.line(format!("the mirror lists {} but does not carry it; taking an older one", one.name));
+                        self.ui.line(format!(
+                            "the mirror lists {} but does not carry it; taking an older one",
+                            one.name
+                        ));
                     }
                     archive.exclude(missing.iter().filter_map(|m| m.digest));
                 }

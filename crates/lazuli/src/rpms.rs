@@ -3,11 +3,11 @@
 use crate::inputs::Need;
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result};
-use lazuli_component::{adopt, build};
 use lazuli_component::schema::{Built, Component};
+use lazuli_component::{adopt, build};
+use lazuli_debian::deb::{self, Deb};
 use lazuli_rpm::Signer;
 use lazuli_sandbox::{Access, Sandbox};
-use lazuli_debian::deb::{self, Deb};
 use lazuli_store::{ActionKey, ActionResult, Digest, Store};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -129,8 +129,9 @@ impl Workspace {
                 .field("signer", signer.fingerprint())
                 .finish();
             let (result, cached) = self.store.cached::<anyhow::Error>(&key, || {
-                let deb = Deb::read(self.store.open_blob(&locked.sha256)?, &self.store, &deb::Limits::default())
-                    .with_context(|| format!("{package} {}", locked.version))?;
+                let deb =
+                    Deb::read(self.store.open_blob(&locked.sha256)?, &self.store, &deb::Limits::default())
+                        .with_context(|| format!("{package} {}", locked.version))?;
                 let request = adopt::Request {
                     deb: &deb,
                     sha256: locked.sha256,
@@ -143,17 +144,20 @@ impl Workspace {
                     packager: &format!("{} <{}>", self.source.distro.vendor, self.source.distro.home),
                     build_host: BUILD_HOST,
                 };
-                let (builder, report) = adopt::adopt(&request, &self.store)
-                    .with_context(|| format!("component `{name}`, {}", folder.join("component.toml").display()))?;
+                let (builder, report) = adopt::adopt(&request, &self.store).with_context(|| {
+                    format!("component `{name}`, {}", folder.join("component.toml").display())
+                })?;
                 let mut writer = self.store.writer()?;
                 builder
                     .write(&self.store, Some(signer), &mut writer)
                     .with_context(|| format!("component `{name}`, package {package}"))?;
                 let (digest, size) = writer.finish()?;
                 let report = serde_json::to_vec(&report)?;
-                Ok(ActionResult::default()
-                    .with(builder.nevra.file_name(), digest, size)
-                    .with(format!("{package}.json"), self.store.put(&report)?, report.len() as u64))
+                Ok(ActionResult::default().with(builder.nevra.file_name(), digest, size).with(
+                    format!("{package}.json"),
+                    self.store.put(&report)?,
+                    report.len() as u64,
+                ))
             })?;
             results.push((result, cached));
         }
@@ -167,7 +171,16 @@ impl Workspace {
             if build::needs_module_key(&folder, built)? { Some(self.module_key()?) } else { None };
         let public_keys = self.public_keys()?;
         let macros = lazuli_fs::read_dir(self.source.dir.join("macros"))?;
-        let input = self.build_input(name, built, &folder, &tool_root, &macros, &public_keys, module_key.as_deref(), signer)?;
+        let input = self.build_input(
+            name,
+            built,
+            &folder,
+            &tool_root,
+            &macros,
+            &public_keys,
+            module_key.as_deref(),
+            signer,
+        )?;
         let cached = self.store.action(&input.key(&self.store)?)?.is_some();
         let step = (!cached).then(|| self.ui.spinner(&format!("build {name}")));
         let (result, cached) = input.run(&self.store, |line| {

@@ -136,7 +136,8 @@ impl lazuli_fetch::Progress for Ui {
         if let Some(bars) = &self.bars {
             let bar = downloads.bar.get_or_insert_with(|| {
                 let template = "{prefix:28} [{bar:30.cyan}] {bytes}/{total_bytes} {bytes_per_sec} {msg:.dim}";
-                let bar = bars.add(ProgressBar::new(0).with_style(styled(ProgressStyle::with_template(template))));
+                let bar =
+                    bars.add(ProgressBar::new(0).with_style(styled(ProgressStyle::with_template(template))));
                 bar.set_prefix("download");
                 bar
             });

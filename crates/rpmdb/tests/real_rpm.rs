@@ -128,8 +128,14 @@ fn tables(database: &Path) -> Vec<(String, Vec<String>)> {
     all
 }
 
-/// The entries of each package's header: tag, type, count, data.
-fn headers(database: &Path) -> Vec<Vec<(u32, u32, usize, Vec<u8>)>> {
+/// An entry of a header: tag, type, count, data.
+type Entry = (u32, u32, usize, Vec<u8>);
+
+/// The digests of the package file, which RPM 6 adds, and of which nothing in the file knows.
+const PACKAGE_DIGESTS: [u32; 2] = [5118, 5119];
+
+/// The entries of each package's header.
+fn headers(database: &Path) -> Vec<Vec<Entry>> {
     let db = Connection::open(database).unwrap();
     let mut statement =
         db.prepare("SELECT blob FROM Packages p JOIN Name n ON p.hnum = n.hnum ORDER BY n.key").unwrap();
@@ -142,7 +148,8 @@ fn headers(database: &Path) -> Vec<Vec<(u32, u32, usize, Vec<u8>)>> {
                 tag::INSTALLTIME | tag::INSTALLTID => Vec::new(),
                 _ => header.data(e).to_vec(),
             };
-            header.entries().iter().map(|e| (e.tag, e.kind as u32, e.count, value(e))).collect()
+            let entries = header.entries().iter().filter(|e| !PACKAGE_DIGESTS.contains(&e.tag));
+            entries.map(|e| (e.tag, e.kind as u32, e.count, value(e))).collect()
         })
         .collect()
 }
@@ -190,7 +197,7 @@ fn rpm_reads_our_database_and_verifies_signatures_in_it() {
     assert_eq!(names, ["first", "gpg-pubkey", "second"]);
     assert_eq!(ask(&["-q", "--whatprovides", "virt", "--qf", "%{NAME}\n"]).lines().count(), 2);
     assert_eq!(ask(&["-qf", "/usr/share/first/two"]), "first-1.0~rc1-2.x86_64\n");
-    assert!(ask(&["-qi", "first"]).contains("Signature   : EdDSA/SHA256"));
+    assert!(ask(&["-qi", "first"]).contains("EdDSA/SHA256"));
     let states = ask(&["-qs", "first"]);
     assert!(states.contains("not installed /usr/share/first/doc/README"), "{states}");
     // Nothing is on the disk, and that is all that there is to complain about.

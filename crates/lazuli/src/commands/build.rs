@@ -110,7 +110,12 @@ pub fn repo(workspace: &Workspace, command: &RepoCommand) -> Result<bool> {
         RepoCommand::Build { output } => {
             let repo = workspace.repository(workspace.all_rpms()?)?;
             copy_repo(&repo.dir, output)?;
-            println!("{}: {} packages, signed by {}", output.display(), repo.rpms.len(), workspace.signer()?.fingerprint());
+            println!(
+                "{}: {} packages, signed by {}",
+                output.display(),
+                repo.rpms.len(),
+                workspace.signer()?.fingerprint()
+            );
             Ok(true)
         }
         RepoCommand::Verify { dir } => {
@@ -121,7 +126,11 @@ pub fn repo(workspace: &Workspace, command: &RepoCommand) -> Result<bool> {
                 let path = dir.join(package.location.to_string());
                 let verdict = lazuli_fs::read(&path).map_err(anyhow::Error::from).and_then(|bytes| {
                     let digest = lazuli_store::Digest::of(&bytes);
-                    anyhow::ensure!(digest == package.checksum, "sha256 is {digest}, the metadata says {}", package.checksum);
+                    anyhow::ensure!(
+                        digest == package.checksum,
+                        "sha256 is {digest}, the metadata says {}",
+                        package.checksum
+                    );
                     Ok(PackageFile::parse(&bytes)?.verify(&keys)?)
                 });
                 if let Err(error) = verdict {
@@ -129,7 +138,10 @@ pub fn repo(workspace: &Workspace, command: &RepoCommand) -> Result<bool> {
                     println!("{}: {error}", path.display());
                 }
             }
-            println!("{} packages, metadata signature and checksums good, {bad} packages bad", repository.packages.len());
+            println!(
+                "{} packages, metadata signature and checksums good, {bad} packages bad",
+                repository.packages.len()
+            );
             Ok(bad == 0)
         }
     }

@@ -65,9 +65,10 @@ fn show(workspace: &Workspace, name: &str) -> Result<()> {
         None => workspace.source.component_of(name),
     };
     let Some((component_name, component)) = found else {
-        let names = workspace.source.components.iter().flat_map(|(n, c)| {
-            std::iter::once(n.as_str()).chain(c.packages().iter().map(String::as_str))
-        });
+        let names =
+            workspace.source.components.iter().flat_map(|(n, c)| {
+                std::iter::once(n.as_str()).chain(c.packages().iter().map(String::as_str))
+            });
         bail!("there is no component or package `{name}`{}", suggestion(nearest(name, names)));
     };
     match component {
@@ -116,12 +117,8 @@ fn add(workspace: &Workspace, packages: &[String]) -> Result<()> {
     let universe = archive.universe(&[]);
     let wanted: Vec<&str> = packages.iter().map(String::as_str).collect();
     let needed = closure(&universe, &wanted)?;
-    let have: BTreeSet<&str> = workspace
-        .source
-        .components
-        .values()
-        .flat_map(|c| c.packages().iter().map(String::as_str))
-        .collect();
+    let have: BTreeSet<&str> =
+        workspace.source.components.values().flat_map(|c| c.packages().iter().map(String::as_str)).collect();
     let mut sources: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut requests = Vec::new();
     for package in needed.iter().filter(|p| !have.contains(p.package.as_str())) {
@@ -149,7 +146,9 @@ fn add(workspace: &Workspace, packages: &[String]) -> Result<()> {
         for name in &packages {
             let (_, locked) = archive.package(name).context("a package without a suite")?;
             let blob = workspace.store.open_blob(&locked.sha256)?;
-            debs.push(Deb::read(blob, &workspace.store, &deb::Limits::default()).context((*name).to_owned())?);
+            debs.push(
+                Deb::read(blob, &workspace.store, &deb::Limits::default()).context((*name).to_owned())?,
+            );
         }
         let text = suggest::component(&debs.iter().collect::<Vec<_>>(), &workspace.store);
         lazuli_fs::create_dir_all(&folder)?;

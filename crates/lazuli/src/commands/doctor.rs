@@ -3,8 +3,8 @@
 use crate::cli::Global;
 use crate::workspace::store_dir;
 use anyhow::Result;
-use lazuli_sandbox::probe::{Finding, Verdict};
 use lazuli_fetch::{Fetcher, Silent};
+use lazuli_sandbox::probe::{Finding, Verdict};
 use lazuli_store::Store;
 use std::path::Path;
 use std::sync::Arc;
@@ -73,7 +73,9 @@ fn kvm() -> Finding {
     }
     let open = rustix::fs::open(path, rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty());
     match open {
-        Ok(_) => finding("kvm", Verdict::Ok, "/dev/kvm opens (`lazuli run` probes that guests live)".into(), None),
+        Ok(_) => {
+            finding("kvm", Verdict::Ok, "/dev/kvm opens (`lazuli run` probes that guests live)".into(), None)
+        }
         Err(error) => {
             let remedy = "add yourself to the group that owns /dev/kvm (usually `kvm`) and log in again";
             finding("kvm", Verdict::Warning, format!("/dev/kvm: {error}"), Some(remedy))

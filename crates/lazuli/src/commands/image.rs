@@ -48,7 +48,10 @@ pub fn run(workspace: &Workspace, command: &ImageCommand) -> Result<()> {
                         _ => String::new(),
                     };
                     let size = node.size().unwrap_or(0);
-                    println!("{:04o} {:10} {:10} {size:>10} {path}{target}", node.mode, node.user, node.group);
+                    println!(
+                        "{:04o} {:10} {:10} {size:>10} {path}{target}",
+                        node.mode, node.user, node.group
+                    );
                 }
             } else {
                 built.packages.iter().for_each(|package| println!("{}", package.nevra));
@@ -86,7 +89,8 @@ fn stats(workspace: &Workspace, name: &str) -> Result<Stats> {
 
     let tools = workspace.tool_root("vm")?;
     let work = workspace.store.tempdir()?;
-    let mut config = VmConfig::new(tools, &raw.path, lazuli_vm::Format::Raw, work.path(), workspace.store.root());
+    let mut config =
+        VmConfig::new(tools, &raw.path, lazuli_vm::Format::Raw, work.path(), workspace.store.root());
     config.memory_mib = 1024;
     config.disk_size = Some(8 << 30);
     config.timeout = Some(Duration::from_secs(600));
@@ -126,12 +130,20 @@ fn stats(workspace: &Workspace, name: &str) -> Result<Stats> {
 fn print(stats: &Stats) {
     println!("image            {}", stats.image);
     println!("packages         {}", stats.packages);
-    println!("installed        {} in {} paths (kernel {})", size(stats.installed_bytes), stats.files, size(stats.kernel_bytes));
+    println!(
+        "installed        {} in {} paths (kernel {})",
+        size(stats.installed_bytes),
+        stats.files,
+        size(stats.kernel_bytes)
+    );
     println!("qcow2            {}", size(stats.qcow2_bytes));
     println!("boot to running  {:.1} s with {}", stats.boot_seconds, stats.accelerator);
     println!("                 {}", stats.boot_guest);
     println!("idle memory      {} MiB used", stats.memory_used_mib);
     let mut largest: Vec<_> = stats.largest.iter().collect();
     largest.sort_by_key(|(_, bytes)| std::cmp::Reverse(**bytes));
-    println!("largest          {}", largest.iter().map(|(n, b)| format!("{n} {}", size(**b))).collect::<Vec<_>>().join(", "));
+    println!(
+        "largest          {}",
+        largest.iter().map(|(n, b)| format!("{n} {}", size(**b))).collect::<Vec<_>>().join(", ")
+    );
 }

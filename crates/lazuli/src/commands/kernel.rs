@@ -64,7 +64,15 @@ fn check(workspace: &Workspace, image: &str, config: &[u8]) -> Result<bool> {
     let output = Sandbox::new(&root)
         .bind(work.path(), "/build", Access::ReadOnly)
         .command("python3")
-        .args(["/usr/bin/kernel-hardening-checker", "-m", "json", "-c", "/build/config", "-l", "/build/cmdline"])
+        .args([
+            "/usr/bin/kernel-hardening-checker",
+            "-m",
+            "json",
+            "-c",
+            "/build/config",
+            "-l",
+            "/build/cmdline",
+        ])
         .run(|_| ())?;
     let checks: Vec<Check> =
         serde_json::from_slice(&output).context("kernel-hardening-checker did not print JSON")?;
@@ -81,7 +89,10 @@ fn check(workspace: &Workspace, image: &str, config: &[u8]) -> Result<bool> {
             file.display()
         );
         verdict.failed.iter().for_each(|line| println!("FAIL   {line}"));
-        verdict.stale.iter().for_each(|line| println!("STALE  {line}: listed, but it does not fail (any more)"));
+        verdict
+            .stale
+            .iter()
+            .for_each(|line| println!("STALE  {line}: listed, but it does not fail (any more)"));
     }
     Ok(verdict.failed.is_empty() && verdict.stale.is_empty())
 }
@@ -106,7 +117,8 @@ fn judge(checks: &[Check], exceptions: &[Exception]) -> Verdict {
             ));
         }
     }
-    verdict.stale = listed.iter().filter(|(_, used)| !**used).map(|(k, _)| format!("{} `{}`", k.0, k.1)).collect();
+    verdict.stale =
+        listed.iter().filter(|(_, used)| !**used).map(|(k, _)| format!("{} `{}`", k.0, k.1)).collect();
     verdict
 }
 
@@ -130,7 +142,8 @@ mod tests {
     #[test]
     fn only_listed_failures_with_a_reason_pass_and_stale_entries_do_not() {
         let checks = [check("A", true), check("B", false), check("C", false), check("D", false)];
-        let verdict = judge(&checks, &[exception("B", "because"), exception("C", " "), exception("E", "gone")]);
+        let verdict =
+            judge(&checks, &[exception("B", "because"), exception("C", " "), exception("E", "gone")]);
         assert_eq!((verdict.passed, verdict.accepted), (1, 1));
         assert_eq!(verdict.failed.len(), 2, "{:?}", verdict.failed);
         assert_eq!(verdict.stale, ["E `y`"]);

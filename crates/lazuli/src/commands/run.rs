@@ -27,7 +27,8 @@ pub fn run(workspace: &Workspace, args: &RunArgs) -> Result<u8> {
         (None, Some(raw)) => raw.path.clone(),
         (_, None) => anyhow::bail!("the image has no raw disk"),
     };
-    let mut config = VmConfig::new(&tools, image, lazuli_vm::Format::Raw, work.path(), workspace.store.root());
+    let mut config =
+        VmConfig::new(&tools, image, lazuli_vm::Format::Raw, work.path(), workspace.store.root());
     config.writes = if args.persist.is_some() { Writes::Persist } else { Writes::Discard };
     config.disk_size = args.persist.is_none().then_some(args.disk << 30);
     config.memory_mib = args.memory;
