@@ -95,3 +95,40 @@ fn read<F: FileHeader<Endian = Endianness>>(bytes: &[u8], suffix: &str) -> Optio
     }
     Some(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn myself() -> Vec<u8> {
+        lazuli_fs::read(std::env::current_exe().unwrap()).unwrap()
+    }
+
+    /// This very test is a program that is linked with the C library.
+    #[test]
+    fn a_program_requires_the_c_library_and_its_versions() {
+        let found = dependencies(&myself()).unwrap();
+        let names: Vec<&str> = found.requires.iter().map(|d| d.name.as_str()).collect();
+        let wide = cfg!(target_pointer_width = "64");
+        let (soname, version) = if wide { ("libc.so.6()(64bit)", ")(64bit)") } else { ("libc.so.6", ")") };
+        assert!(names.contains(&soname), "{names:?}");
+        let versioned = |n: &&&str| n.starts_with("libc.so.6(GLIBC_2.") && n.ends_with(version);
+        assert!(names.iter().any(|n| versioned(&n)), "{names:?}");
+        assert!(found.provides.is_empty());
+        assert_eq!(dependencies(b"#!/bin/sh\n"), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn damage_never_panics(changes in prop::collection::vec((0_usize..8192, any::<u8>()), 1..20), end in 0_usize..100_000) {
+            let mut bytes = myself();
+            bytes.truncate(200_000 - end);
+            for (at, byte) in changes {
+                bytes[at] = byte;
+            }
+            let _ = dependencies(&bytes);
+        }
+    }
+}

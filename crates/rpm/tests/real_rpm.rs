@@ -249,8 +249,9 @@ fn a_file_of_more_than_4_gib_survives() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path().join("store")).unwrap();
     let mut writer = store.writer().unwrap();
-    for _ in 0..(4 << 10) + 1 {
-        writer.write_all(&[7; 1 << 20]).unwrap();
+    let piece = vec![7; 1 << 20];
+    for _ in 0..=4 << 10 {
+        writer.write_all(&piece).unwrap();
     }
     let (digest, size) = writer.finish().unwrap();
     let mut builder = sample(&store);
