@@ -169,7 +169,7 @@ mod tests {
             item("libc", &[("shell", false)]),
         ];
         assert_eq!(names(&items), ["libc", "shell", "app"]);
-        let items = [item("a", &[("(z or y if b)", false)]), item("b", &[("a", false)]), item("z", &[])];
+        let items = [item("a", &[("((z or y) if b)", false)]), item("b", &[("a", false)]), item("z", &[])];
         assert_eq!(names(&items), ["z", "a", "b"]);
     }
 
