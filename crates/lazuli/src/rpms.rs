@@ -293,7 +293,7 @@ pub fn rpms_of(component: &str, result: &ActionResult, cached: bool) -> Vec<Rpm>
     result
         .outputs
         .iter()
-        .filter(|(file, _)| file.ends_with(".rpm"))
+        .filter(|(file, _)| file.strip_suffix(".rpm").is_some())
         .map(|(file, output)| Rpm {
             file: file.clone(),
             digest: output.digest,

@@ -59,6 +59,7 @@ impl Workspace {
     }
 
     /// The mirror that the environment, the user or the host names.
+    #[allow(clippy::unused_self)] // Callers ask the workspace for everything that they work with.
     pub fn mirror(&self) -> Result<Mirror> {
         Ok(lazuli_debian::mirror::discover()?)
     }

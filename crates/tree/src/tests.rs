@@ -118,7 +118,8 @@ fn arb_node(files: Vec<Digest>) -> impl Strategy<Value = Node> {
         prop::collection::btree_map("user\\.[a-z]{1,8}", prop::collection::vec(11_u8.., 0..40), 0..3);
     (kind, 0_u32..0o10000, 0_i64..4_000_000_000, xattrs, prop::bool::ANY).prop_map(
         |(kind, mode, mtime, xattrs, other)| {
-            let xattrs = if matches!(kind, Kind::Symlink { .. }) { Default::default() } else { xattrs };
+            let xattrs =
+                if matches!(kind, Kind::Symlink { .. }) { std::collections::BTreeMap::new() } else { xattrs };
             let owner = if other { "1000" } else { "root" };
             Node { kind, mode, user: owner.into(), group: owner.into(), mtime, xattrs }
         },

@@ -31,7 +31,9 @@ pub fn run(workspace: &Workspace, command: &ComponentCommand) -> Result<()> {
             if workspace.global.json {
                 println!("{}", serde_json::to_string_pretty(&rpms)?);
             } else {
-                rpms.iter().for_each(|rpm| println!("{}", output.join(&rpm.file).display()));
+                for rpm in &rpms {
+                    println!("{}", output.join(&rpm.file).display());
+                }
             }
             Ok(())
         }
@@ -167,7 +169,7 @@ impl Workspace {
         let mut reports = Vec::new();
         for result in self.adopt_results(name, &signer)? {
             for (output, digest) in &result.outputs {
-                if output.ends_with(".json") {
+                if let Some(_package) = output.strip_suffix(".json") {
                     reports.push(serde_json::from_slice(&self.store.read(&digest.digest)?)?);
                 }
             }

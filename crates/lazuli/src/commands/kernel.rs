@@ -11,6 +11,7 @@ use std::io::Write as _;
 
 /// One line of the checker's JSON output.
 #[derive(Debug, Clone, Deserialize)]
+#[allow(clippy::struct_field_names)] // The names are the checker's.
 struct Check {
     option_name: String,
     desired_val: String,
