@@ -49,7 +49,8 @@ fuzz_target!(|bytes: &[u8]| {
         look(&header);
         let mut added = header::HeaderBuilder::new();
         added.number(tag::INSTALLTIME, 1).string(tag::SHA1HEADER, "x");
-        if header.entries().len() < 1000 {
+        let free = !header.has(tag::INSTALLTIME) && !header.has(tag::SHA1HEADER);
+        if free && header.entries().len() < 1000 {
             let both = Header::parse(&added.append_to(&header)).expect("a header with something added");
             assert_eq!(both.entries().len(), header.entries().len() + 2);
             assert_eq!(&both.store()[..header.store().len()], header.store());

@@ -20,6 +20,7 @@ mod write;
 pub use write::{HeaderBuilder, Value};
 
 use crate::tag::{self, Type};
+use std::collections::HashSet;
 
 /// The first eight bytes.
 pub const MAGIC: [u8; 8] = [0x8e, 0xad, 0xe8, 0x01, 0, 0, 0, 0];
@@ -93,9 +94,14 @@ impl Header {
         };
         let data = &bytes[store..];
         let mut entries = Vec::with_capacity(il);
+        let mut known = HashSet::with_capacity(il);
         let mut end = 0;
         for at in (16..store).step_by(ENTRY) {
             let entry = entry(bytes, at, data)?;
+            // Readers would differ in which one they take.
+            if !known.insert(entry.tag) {
+                return Err(error(at, format!("tag {} is there twice", entry.tag)));
+            }
             // A region's entry points to its trailer, in the midst of the others' data.
             if !is_region(entry.tag) {
                 if entry.offset < end {

@@ -50,3 +50,60 @@ proptest! {
         }
     }
 }
+
+/// The index entry `number` of a header with its four words replaced.
+fn with_entry(bytes: &[u8], number: usize, words: [u32; 4]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for (i, word) in words.into_iter().enumerate() {
+        let at = 16 + ENTRY * number + 4 * i;
+        bytes[at..at + 4].copy_from_slice(&word.to_be_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn hostile_indexes_are_refused_with_their_place() {
+    let mut builder = HeaderBuilder::new();
+    builder.string(tag::NAME, "bash").string(tag::VERSION, "5").number(tag::EPOCH, 1);
+    let good = builder.finish(tag::HEADERIMMUTABLE);
+    Header::parse(&good).unwrap().check_region(tag::HEADERIMMUTABLE).unwrap();
+    let string = Type::String as u32;
+    for (words, reason) in [
+        ([tag::VERSION, string, 0, 1], "byte 56: the data of tag 1001 overlaps others"),
+        (
+            [tag::VERSION, string, 5, 2],
+            "byte 56: the data of tag 1001 is not aligned or runs out of the store",
+        ),
+        ([tag::VERSION, string, u32::MAX, 1], "byte 56: the data of tag 1001 is not aligned"),
+        ([tag::VERSION, Type::Int32 as u32, 5, 1], "byte 56: the data of tag 1001 is not aligned"),
+        ([tag::VERSION, Type::Bin as u32, 5, u32::MAX], "byte 56: the data of tag 1001 is not aligned"),
+        ([tag::VERSION, 10, 5, 1], "byte 52: tag 1001 has the unknown type 10"),
+        ([tag::VERSION, string, 5, 0], "byte 60: tag 1001 has no value"),
+        ([tag::NAME, string, 5, 1], "byte 48: tag 1000 is there twice"),
+    ] {
+        // Entry 0 is the region, 1 the name, 2 the version.
+        let error = Header::parse(&with_entry(&good, 2, words)).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("RPM header, {reason}")), "{error} instead of {reason}");
+    }
+    let mut many = good.clone();
+    many[8..12].copy_from_slice(&0x1_0000_u32.to_be_bytes());
+    assert!(Header::parse(&many).unwrap_err().to_string().contains("there must be 1 to 65535"));
+    let mut large = good.clone();
+    large[12..16].copy_from_slice(&0x1000_0000_u32.to_be_bytes());
+    assert!(Header::parse(&large).unwrap_err().to_string().contains("beyond the limit"));
+    assert!(Header::parse(&good[..good.len() - 1]).is_err());
+}
+
+#[test]
+fn nothing_may_stand_outside_of_the_region() {
+    let mut builder = HeaderBuilder::new();
+    builder.string(tag::NAME, "bash");
+    let header = Header::parse(&builder.finish(tag::HEADERIMMUTABLE)).unwrap();
+    assert!(header.check_region(tag::HEADERSIGNATURES).is_err());
+    let mut added = HeaderBuilder::new();
+    added.number(tag::INSTALLTIME, 7);
+    let both = Header::parse(&added.append_to(&header)).unwrap();
+    assert_eq!(both.number(tag::INSTALLTIME), Some(7));
+    let error = both.check_region(tag::HEADERIMMUTABLE).unwrap_err();
+    assert!(error.to_string().ends_with("HEADERIMMUTABLE does not end where the header ends"), "{error}");
+}
