@@ -65,6 +65,12 @@ pub enum Command {
     Store(StoreCommand),
     /// Check this host and say what to do about each finding
     Doctor,
+    /// Fetch and unpack a tool root and print its directory; for tests
+    #[command(hide = true)]
+    ToolRoot {
+        /// A table `[tool-root.NAME]` of lazuli.toml
+        name: String,
+    },
 }
 
 /// `lazuli run`.

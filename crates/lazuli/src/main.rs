@@ -69,5 +69,9 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             ExitCode::SUCCESS
         }
         Command::Kernel(command) => found(commands::kernel::run(&open(false)?, command)?),
+        Command::ToolRoot { name } => {
+            commands::tool_root::run(&open(false)?, name)?;
+            ExitCode::SUCCESS
+        }
     })
 }

@@ -8,3 +8,4 @@ pub mod kernel;
 pub mod lock;
 pub mod run;
 pub mod store;
+pub mod tool_root;

@@ -1,0 +1,42 @@
+//! The real distribution with the store and keys of whoever runs the tests.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The checkout.
+pub fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Runs `lazuli` in the checkout; it must succeed. Returns what it prints.
+pub fn lazuli(args: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lazuli"));
+    command.args(args).current_dir(checkout());
+    let output = command.output().expect("lazuli starts");
+    assert_fine(&output, args);
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The command was successful.
+pub fn assert_fine(output: &Output, what: impl std::fmt::Debug) {
+    assert!(output.status.success(), "{what:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The directory of the development keys.
+pub fn keys() -> PathBuf {
+    place("LAZULI_KEYS", "XDG_DATA_HOME", ".local/share", "lazuli/keys")
+}
+
+/// The store.
+#[allow(dead_code)] // Not every test that has this module looks into the store.
+pub fn store() -> PathBuf {
+    place("LAZULI_STORE", "XDG_CACHE_HOME", ".cache", "lazuli")
+}
+
+fn place(variable: &str, base: &str, home: &str, below: &str) -> PathBuf {
+    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    set(variable).unwrap_or_else(|| {
+        let base = set(base).or_else(|| Some(set("HOME")?.join(home)));
+        base.expect("HOME is set").join(below)
+    })
+}
