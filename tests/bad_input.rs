@@ -272,7 +272,6 @@ fn several_at_once_do_not_harm_each_other() {
 }
 
 #[test]
-#[ignore = "fails: builds into one directory share the name build/.repo.new"]
 fn several_builds_into_one_directory_do_not_harm_each_other() {
     let world = hello();
     world.fine(&["lock"]);

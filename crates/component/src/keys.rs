@@ -10,7 +10,7 @@
 //!
 //! Everything that is built depends on these keys; with the same keys two builds are identical.
 
-use lazuli_fs as fs;
+use lazuli_fs::{self as fs, Context as _};
 use lazuli_rpm::{KeyRing, Signer};
 use lazuli_store::Digest;
 use std::path::{Path, PathBuf};
@@ -75,11 +75,15 @@ impl Keys {
         let secret = self.dir.join("repo.secret.asc");
         let invalid = |reason: String| Error::Invalid { path: secret.clone(), reason };
         if !secret.exists() {
-            make_private_dir(&self.dir)?;
-            let armored = Signer::generate(user_id, now).map_err(|e| invalid(e.to_string()))?;
-            tracing::info!(path = %secret.display(), "made a development key for packages");
-            fs::write_atomic(&secret, armored.secret, 0o600)?;
-            fs::write_atomic(self.dir.join("repo.asc"), armored.public, 0o644)?;
+            let _held = self.lock()?;
+            // Another run may have been faster; two keys would leave one of the runs without its own.
+            if !secret.exists() {
+                let armored = Signer::generate(user_id, now).map_err(|e| invalid(e.to_string()))?;
+                tracing::info!(path = %secret.display(), "made a development key for packages");
+                // The secret half last: where it is, the public half is too.
+                fs::write_atomic(self.dir.join("repo.asc"), armored.public, 0o644)?;
+                fs::write_atomic(&secret, armored.secret, 0o600)?;
+            }
         }
         check_private(&secret)?;
         Signer::from_armored(&fs::read_to_string(&secret)?).map_err(|e| invalid(e.to_string()))
@@ -106,13 +110,29 @@ impl Keys {
         Ok(Some(path))
     }
 
-    /// Keeps a module key that was just made.
+    /// Keeps a module key that was just made, unless another run has kept one meanwhile: then that one
+    /// counts.
     pub fn store_module_key(&self, pem: &[u8]) -> Result<PathBuf, Error> {
         let path = self.dir.join("modules.pem");
-        make_private_dir(&self.dir)?;
-        fs::write_atomic(&path, pem, 0o600)?;
-        tracing::info!(path = %path.display(), "made a development key for kernel modules");
+        let _held = self.lock()?;
+        if !path.exists() {
+            fs::write_atomic(&path, pem, 0o600)?;
+            tracing::info!(path = %path.display(), "made a development key for kernel modules");
+        }
+        check_private(&path)?;
         Ok(path)
+    }
+
+    /// Excludes other runs from making keys until the file is dropped.
+    fn lock(&self) -> Result<std::fs::File, Error> {
+        make_private_dir(&self.dir)?;
+        let path = self.dir.join("lock");
+        let file = match fs::create_new(&path, 0o600) {
+            Err(error) if error.source.kind() == std::io::ErrorKind::AlreadyExists => fs::open(&path)?,
+            made => made?,
+        };
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).at("lock", &path)?;
+        Ok(file)
     }
 
     /// A digest that changes when the module key does.
@@ -136,4 +156,25 @@ fn check_private(path: &Path) -> Result<(), Error> {
         return Err(Error::Permissions { path: path.to_owned(), mode });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_first_runs_agree_on_one_key_and_others_cannot_read_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = Keys::in_dir(dir.path().join("keys"));
+        let fingerprints: std::collections::BTreeSet<String> = std::thread::scope(|scope| {
+            let runs: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| keys.signer("test", 1_700_000_000).unwrap().fingerprint()))
+                .collect();
+            runs.into_iter().map(|run| run.join().unwrap()).collect()
+        });
+        assert_eq!(fingerprints.len(), 1);
+        assert_eq!(keys.key_ring().unwrap().fingerprints(), fingerprints.into_iter().collect::<Vec<_>>());
+        fs::set_mode(keys.dir().join("repo.secret.asc"), 0o644).unwrap();
+        assert!(matches!(keys.signer("test", 0), Err(Error::Permissions { mode: 0o644, .. })));
+    }
 }

@@ -151,8 +151,12 @@ pub fn repo(workspace: &Workspace, command: &RepoCommand) -> Result<bool> {
 fn copy_repo(from: &Path, to: &Path) -> Result<()> {
     let parent = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     lazuli_fs::create_dir_all(parent)?;
-    let fresh = parent.join(format!(".{}.new", to.file_name().unwrap_or_default().to_string_lossy()));
-    lazuli_fs::remove_dir_all(&fresh)?;
+    // A name of its own for each run: several may write to one place at once.
+    let scratch = tempfile::Builder::new()
+        .prefix(".lazuli-repo-")
+        .tempdir_in(parent)
+        .with_context(|| format!("cannot create a temporary directory in {}", parent.display()))?;
+    let fresh = scratch.path().join("repo");
     for dir in ["packages", "repodata"] {
         lazuli_fs::create_dir_all(fresh.join(dir))?;
         for file in lazuli_fs::read_dir(from.join(dir))? {
@@ -161,7 +165,22 @@ fn copy_repo(from: &Path, to: &Path) -> Result<()> {
             lazuli_fs::set_mode(&target, 0o644)?;
         }
     }
-    lazuli_fs::remove_dir_all(to)?;
-    lazuli_fs::rename(&fresh, to)?;
+    // The old directory is moved out of the way rather than emptied, so that a reader sees one or the
+    // other; if another run was faster between the two steps, its result is moved away too.
+    for attempt in 0..ATTEMPTS {
+        let old = scratch.path().join(format!("old-{attempt}"));
+        match lazuli_fs::rename(to, &old) {
+            Err(error) if !error.is_not_found() => return Err(error.into()),
+            _ => {}
+        }
+        match lazuli_fs::rename(&fresh, to) {
+            Ok(()) => return Ok(()),
+            Err(error) if attempt + 1 == ATTEMPTS => return Err(error.into()),
+            Err(_) => {}
+        }
+    }
     Ok(())
 }
+
+/// How often a repository is put into place while others do the same.
+const ATTEMPTS: usize = 20;
