@@ -16,7 +16,9 @@ echo "== firewall6"; ip6tables-save
 echo "== root"; df --output=size -B1 / | tail -n 1
 echo "== listening"; ss -Htuln
 echo "== config"; zcat /proc/config.gz | sha256sum
-echo "== packages"; rpm -qa | wc -l
+echo "== packages"; rpm -qa | grep -v gpg-pubkey | wc -l
+echo "== keys"; rpm -qa gpg-pubkey; rpm -q --qf '%{RSAHEADER:pgpsig}\n' bash
+echo "== unknown signers"; rpm -qa --qf '%{SIGPGP:pgpsig}%{RSAHEADER:pgpsig}\n' | grep -c none
 echo "== owner"; rpm -qf /usr/bin/bash
 echo "== verify"; rpm -Va
 echo "== module"

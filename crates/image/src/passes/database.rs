@@ -9,9 +9,18 @@ use std::collections::BTreeSet;
 /// Where rpm looks for its database unless its macros say otherwise.
 const USUAL: &str = "var/lib/rpm";
 
+/// Where packages put the keys that sign packages. `rpm` itself trusts only what its database holds.
+const KEYS: &str = "etc/pki/rpm-gpg";
+
+/// What an error calls one of them.
+const KEY: &str = "public key";
+
 /// Writes the package database ([`lazuli_rpmdb::PATH`]), and a link to it from the usual place.
 /// `left_out` are the paths that packages have and the image has not: they count as "not installed", as
 /// after `rpm --nodocs`, so that `rpm --verify` does not miss them.
+///
+/// The keys below `/etc/pki/rpm-gpg` are imported, so that `rpm` on the running system verifies packages
+/// from the first one on.
 pub fn package_database(
     ctx: &Context<'_>,
     tree: &mut Tree,
@@ -20,18 +29,26 @@ pub fn package_database(
 ) -> Result<()> {
     let place = |text: &str| TreePath::new(text).map_err(super::Error::from);
     let paths: Vec<&str> = left_out.iter().map(TreePath::as_str).collect();
-    // No tool is used; what it depends on are the packages, the time and the code.
-    let mut key = lazuli_store::ActionKey::new("package-database", 1)
+    let keys = public_keys(ctx, tree)?;
+    // No tool is used; what it depends on are the packages, the keys, the time and the code.
+    let mut key = lazuli_store::ActionKey::new("package-database", 2)
         .field("time", ctx.source_date_epoch.to_string())
         .input("left out", &Digest::of(paths.join("\n")));
     for package in packages {
         key = key.input("header", &package.header).input("signature", &package.signature);
     }
+    for (path, armored) in &keys {
+        key = key.input(path.as_str(), &Digest::of(armored));
+    }
     let (result, _) = ctx.store.cached(&key.finish(), || {
         ctx.progress("write the package database");
         let left_out: BTreeSet<&str> = paths.iter().copied().collect();
-        let packages: Vec<InstalledPackage> =
+        let mut packages: Vec<InstalledPackage> =
             packages.iter().map(|package| installed(ctx, package, &left_out)).collect::<Result<_>>()?;
+        for (path, armored) in &keys {
+            let imported = InstalledPackage::public_keys(armored);
+            packages.extend(imported.map_err(|e| Error::format(KEY, format!("{path}: {e}")))?);
+        }
         let work = ctx.store.tempdir()?;
         let path = work.path().join("rpmdb.sqlite");
         lazuli_rpmdb::write(&path, &packages, ctx.source_date_epoch)?;
@@ -49,6 +66,20 @@ pub fn package_database(
     }
     tree.ensure_parents();
     Ok(())
+}
+
+/// The armored keys that the tree carries, by path.
+fn public_keys(ctx: &Context<'_>, tree: &Tree) -> Result<Vec<(TreePath, String)>> {
+    let dir = TreePath::new(KEYS).map_err(super::Error::from)?;
+    let paths: Vec<&TreePath> = tree.below(&dir).map(|(path, _)| path).collect();
+    let mut keys = Vec::new();
+    for path in paths {
+        let Some(content) = tree.read(ctx.store, path)? else { continue };
+        let armored = String::from_utf8(content)
+            .map_err(|_| Error::format(KEY, format!("{path}: it is not armored (ASCII)")))?;
+        keys.push((path.clone(), armored));
+    }
+    Ok(keys)
 }
 
 fn installed(
