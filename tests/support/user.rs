@@ -23,6 +23,7 @@ pub fn assert_fine(output: &Output, what: impl std::fmt::Debug) {
 }
 
 /// The directory of the development keys.
+#[allow(dead_code)] // Not every test that has this module looks at the keys.
 pub fn keys() -> PathBuf {
     place("LAZULI_KEYS", "XDG_DATA_HOME", ".local/share", "lazuli/keys")
 }

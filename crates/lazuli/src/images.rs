@@ -207,12 +207,16 @@ fn image_needs_files(packages: &[Package]) -> bool {
         .any(|d| d.name.starts_with('/') && !lazuli_repo::is_primary_path(&d.name))
 }
 
-/// Copies a finished file out of the store, keeping its holes.
+/// Copies a finished file out of the store, keeping its holes. A file of that name is replaced, at once and
+/// only when the copy is whole.
 pub fn export(from: &Path, to: &Path) -> Result<()> {
-    if let Some(parent) = to.parent() {
-        lazuli_fs::create_dir_all(parent)?;
-    }
-    lazuli_image::sparse::copy_file(from, to)?;
-    lazuli_fs::set_mode(to, 0o644)?;
+    let dir = to.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    lazuli_fs::create_dir_all(dir)?;
+    let name = to.file_name().with_context(|| format!("{} is not the name of a file", to.display()))?;
+    let work = tempfile::Builder::new().prefix(".lazuli-").tempdir_in(dir)?;
+    let copy = work.path().join(name);
+    lazuli_image::sparse::copy_file(from, &copy)?;
+    lazuli_fs::set_mode(&copy, 0o644)?;
+    lazuli_fs::rename(&copy, to)?;
     Ok(())
 }
