@@ -20,10 +20,24 @@
 //! writes cannot be opened on a read-only file system. There is no `-wal` or `-shm` file, and none may be
 //! left beside it.
 
+mod apply;
+mod blob;
+mod database;
 mod index;
+mod keys;
+mod lock;
+mod owners;
 mod pubkey;
+mod query;
 mod record;
 mod schema;
+
+pub use apply::{Addition, Change, DEFAULT_COLOR};
+pub use database::{Access, Database};
+pub use keys::Key;
+pub use lock::Holder;
+pub use owners::Candidate;
+pub use query::{Index, Installed, Listed, Relation, Unreadable};
 
 use lazuli_fs as fs;
 use lazuli_rpm::{Header, tag};
@@ -32,7 +46,7 @@ use std::path::{Path, PathBuf};
 /// The place of the database in a root file system.
 pub const PATH: &str = "usr/lib/sysimage/rpm/rpmdb.sqlite";
 
-/// Why a database cannot be written.
+/// Why a database cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A path.
@@ -73,6 +87,72 @@ pub enum Error {
     /// A public key.
     #[error(transparent)]
     Key(#[from] lazuli_rpm::keys::Error),
+    /// Somebody else changes the database.
+    #[error(
+        "package database: {holder} holds the lock {path} and did not give it up in {seconds} s; try again when it has finished",
+        path = .path.display()
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// Who has locked it.
+        holder: Holder,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// A database that RPM had before SQLite.
+    #[error(
+        "package database {path}: this is a format that only older versions of rpm use; convert it with `rpmdb --rebuilddb`",
+        path = .path.display()
+    )]
+    OtherFormat {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A change was interrupted, and who reads may not roll it back.
+    #[error(
+        "package database {path}: a change was interrupted and must be rolled back, which takes the right to write: {source}; run this once as root",
+        path = .path.display()
+    )]
+    Interrupted {
+        /// The database.
+        path: PathBuf,
+        /// What the engine says.
+        source: rusqlite::Error,
+    },
+    /// It was opened for reading.
+    #[error("package database {path}: it was opened for reading only", path = .path.display())]
+    ReadOnly {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A row that is not there.
+    #[error(
+        "package database {path}: there is no package number {hnum}; something else changed the database, plan again",
+        path = .path.display()
+    )]
+    NoPackage {
+        /// The database.
+        path: PathBuf,
+        /// The number.
+        hnum: u32,
+    },
+    /// A row that does not fit a change.
+    #[error("package database {path}, package number {hnum}: {reason}", path = .path.display())]
+    Row {
+        /// The database.
+        path: PathBuf,
+        /// The number.
+        hnum: u32,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The numbers are used up.
+    #[error("package database {path}: no numbers are left for packages; run `rpmdb --rebuilddb`", path = .path.display())]
+    Full {
+        /// The database.
+        path: PathBuf,
+    },
 }
 
 /// What became of a file of a package (RPMTAG_FILESTATES).
@@ -90,6 +170,19 @@ pub enum FileState {
     NetShared = 3,
     /// It belongs to another architecture.
     WrongColor = 4,
+}
+
+impl FileState {
+    /// From its number; one that is not known counts as there.
+    pub fn from_number(number: u64) -> Self {
+        match number {
+            1 => Self::Replaced,
+            2 => Self::NotInstalled,
+            3 => Self::NetShared,
+            4 => Self::WrongColor,
+            _ => Self::Normal,
+        }
+    }
 }
 
 /// A package as it is installed.

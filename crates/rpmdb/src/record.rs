@@ -34,11 +34,17 @@ const COPIED: [Copied; 15] = [
 /// The most values, or bytes, of a tag that is copied.
 const MAX_COUNT: usize = 16 << 20;
 
-/// What `rpm` notes on machines that run 64-bit programs and could run 32-bit ones.
-const COLOR: u32 = 3;
+/// What an installation notes besides the states of files.
+#[derive(Clone, Copy)]
+pub(crate) struct Marks {
+    /// In seconds since 1970.
+    pub(crate) install_time: u32,
+    pub(crate) transaction: u32,
+    pub(crate) color: u32,
+}
 
 /// The header as the database has it, with its magic.
-pub(crate) fn record(package: &InstalledPackage, time: u32) -> Result<Header, Error> {
+pub(crate) fn record(package: &InstalledPackage, marks: Marks) -> Result<Header, Error> {
     let fail = |reason: String| Error::Package { package: package.label(), reason };
     let header = &package.header;
     header.check_region(tag::HEADERIMMUTABLE).map_err(|e| fail(e.to_string()))?;
@@ -57,9 +63,9 @@ pub(crate) fn record(package: &InstalledPackage, time: u32) -> Result<Header, Er
         }
         added.set(to, value(&package.signature, entry));
     }
-    added.number(tag::INSTALLTIME, time).number(tag::INSTALLTID, time);
+    added.number(tag::INSTALLTIME, marks.install_time).number(tag::INSTALLTID, marks.transaction);
     if !header.has(tag::PUBKEYS) {
-        added.number(tag::INSTALLCOLOR, COLOR);
+        added.number(tag::INSTALLCOLOR, marks.color);
         let (files, states) = (header.paths().len(), package.states.len());
         if states != 0 && states != files {
             return Err(Error::States { package: package.label(), files, states });

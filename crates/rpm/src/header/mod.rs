@@ -114,6 +114,16 @@ impl Header {
         Ok(Self { entries, bytes: bytes.to_vec(), store })
     }
 
+    /// Reads a header in the form that the package database keeps: without the magic, and with nothing
+    /// after it.
+    pub fn parse_blob(blob: &[u8]) -> Result<Self, Error> {
+        let header = Self::parse(&[&MAGIC[..], blob].concat())?;
+        if header.size() != MAGIC.len() + blob.len() {
+            return Err(error(header.size(), "there is something after the header"));
+        }
+        Ok(header)
+    }
+
     /// Checks that the header is one region of this tag, with nothing outside of it. Whoever trusts a
     /// header because of a signature must know that.
     pub fn check_region(&self, region: u32) -> Result<(), Error> {
