@@ -3,6 +3,7 @@
 //! An action in the sense of the store: what comes out depends on the spec and the files beside it,
 //! the upstream source, the macros, the tool root, the keys and SOURCE_DATE_EPOCH, and on nothing else.
 
+use crate::rust;
 use crate::schema::Built;
 use lazuli_fs::{self as fs, Context as _};
 use lazuli_rpm::Signer;
@@ -22,6 +23,9 @@ pub enum Error {
     /// A tree of files beside the spec.
     #[error(transparent)]
     Tree(#[from] lazuli_tree::Error),
+    /// The workspace's crates or the Rust toolchain.
+    #[error(transparent)]
+    Rust(#[from] rust::Error),
     /// The build itself.
     #[error("component `{component}`: {source}\n  the whole log: {log}", log = .log.display())]
     Sandbox {
@@ -79,6 +83,8 @@ pub struct Input<'a> {
     pub module_key: Option<&'a Path>,
     /// The key that signs the packages.
     pub signer: &'a Signer,
+    /// What compiles the workspace's own crates, for a component that has `[workspace]`.
+    pub rust: Option<&'a rust::Build>,
 }
 
 /// Where specs find the public keys.
@@ -122,6 +128,9 @@ impl Input<'_> {
         if let Some(pem) = self.module_key {
             key = key.input("module-key", &Digest::of(fs::read(pem)?));
         }
+        if let Some(rust) = self.rust {
+            key = key.input("rust", &rust.digest()?);
+        }
         Ok(key.finish())
     }
 
@@ -150,6 +159,9 @@ impl Input<'_> {
         if let Some(pem) = self.module_key {
             fs::copy(pem, top.join("modules.pem"))?;
         }
+        if let Some(rust) = self.rust {
+            rust.prepare(top)?;
+        }
         let mut args: Vec<String> = vec!["-bb".into(), "--nodeps".into()];
         // In ~/.rpmmacros rather than with --load: rpm reads its configuration again when a spec says
         // `BuildArch: noarch`, and forgets what was loaded.
@@ -169,7 +181,9 @@ impl Input<'_> {
             (MODULE_KEY_MACRO, MODULE_KEY.to_owned()),
         ];
         let defines = self.defines.iter().map(|(n, v)| (n.as_str(), v.clone()));
-        for (name, value) in fixed.into_iter().chain(defines) {
+        let cargo = if self.rust.is_some() { rust::macros() } else { Vec::new() };
+        let cargo = cargo.iter().map(|(n, v)| (n.as_str(), v.clone()));
+        for (name, value) in fixed.into_iter().chain(defines).chain(cargo) {
             args.push("--define".into());
             args.push(format!("{name} {value}"));
         }
@@ -181,8 +195,12 @@ impl Input<'_> {
         let script = "exec rpmbuild \"$@\" 1>&2";
         let mut shell: Vec<&str> = vec!["-c", script, "rpmbuild"];
         shell.extend(args.iter().map(String::as_str));
-        let result = Sandbox::new(self.tool_root)
-            .bind(top, "/build", Access::ReadWrite)
+        let sandbox = Sandbox::new(self.tool_root).bind(top, "/build", Access::ReadWrite);
+        let sandbox = match self.rust {
+            Some(rust) => rust.bind(sandbox),
+            None => sandbox,
+        };
+        let result = sandbox
             .workdir("/build")
             .env("HOME", "/build")
             .env("TMPDIR", "/build/tmp")

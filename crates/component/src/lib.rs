@@ -11,6 +11,7 @@ pub mod distro;
 pub mod keys;
 pub mod lock;
 pub mod resolve;
+pub mod rust;
 pub mod schema;
 pub mod toml_file;
 pub mod tool_root;

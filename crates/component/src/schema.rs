@@ -104,6 +104,17 @@ pub struct ComponentFile {
     pub epoch_from: Option<EpochFrom>,
     /// SOURCE_DATE_EPOCH in seconds, with `epoch-from = "spec"`.
     pub source_date_epoch: Option<i64>,
+    /// Crates of the Cargo workspace around `distro/` that the spec compiles (built).
+    pub workspace: Option<WorkspaceSource>,
+}
+
+/// Source code that is not fetched but lies around `distro/`: the toolkit's own Cargo workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct WorkspaceSource {
+    /// Names of packages of the workspace. They and what they depend on are the source; nothing else
+    /// of the workspace is.
+    pub crates: Vec<String>,
 }
 
 /// How a component comes into being.
@@ -263,6 +274,8 @@ pub struct Built {
     pub files: Vec<String>,
     /// Fixed SOURCE_DATE_EPOCH; `None`: that of the source.
     pub source_date_epoch: Option<i64>,
+    /// Crates of the surrounding Cargo workspace that the spec compiles.
+    pub workspace: Option<WorkspaceSource>,
 }
 
 impl ComponentFile {
@@ -285,6 +298,7 @@ impl ComponentFile {
                     .and(given(!self.build_requires.is_empty(), "build-requires"))
                     .and(given(!self.files.is_empty(), "files"))
                     .and(given(self.epoch_from.is_some(), "epoch-from"))
+                    .and(given(self.workspace.is_some(), "workspace"))
                     .map_err(|key| format!("`{key}` is only for components with kind = \"built\""))?;
                 for name in self.package.keys() {
                     if !self.packages.contains(name) {
@@ -325,6 +339,9 @@ impl ComponentFile {
                     }
                     (_, epoch) => epoch,
                 };
+                if self.workspace.as_ref().is_some_and(|w| w.crates.is_empty()) {
+                    return Err("[workspace]: `crates` is empty; name the crate that is built".into());
+                }
                 Ok(Component::Built(Built {
                     packages: self.packages,
                     spec,
@@ -334,6 +351,7 @@ impl ComponentFile {
                     build_requires: self.build_requires,
                     files: self.files,
                     source_date_epoch,
+                    workspace: self.workspace,
                 }))
             }
         }

@@ -3,8 +3,8 @@
 use crate::inputs::Need;
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result};
-use lazuli_component::schema::{Built, Component};
-use lazuli_component::{adopt, build};
+use lazuli_component::schema::{Built, Component, WorkspaceSource};
+use lazuli_component::{adopt, build, rust};
 use lazuli_debian::deb::{self, Deb};
 use lazuli_rpm::Signer;
 use lazuli_sandbox::{Access, Sandbox};
@@ -171,7 +171,11 @@ impl Workspace {
             if build::needs_module_key(&folder, built)? { Some(self.module_key()?) } else { None };
         let public_keys = self.public_keys()?;
         let macros = lazuli_fs::read_dir(self.source.dir.join("macros"))?;
-        let input = self.build_input(
+        let rust = match &built.workspace {
+            Some(workspace) => Some(self.rust(workspace)?),
+            None => None,
+        };
+        let mut input = self.build_input(
             name,
             built,
             &folder,
@@ -181,6 +185,7 @@ impl Workspace {
             module_key.as_deref(),
             signer,
         )?;
+        input.rust = rust.as_ref();
         let cached = self.store.action(&input.key(&self.store)?)?.is_some();
         let step = (!cached).then(|| self.ui.spinner(&format!("build {name}")));
         let (result, cached) = input.run(&self.store, |line| {
@@ -243,7 +248,23 @@ impl Workspace {
             public_keys,
             module_key,
             signer,
+            rust: None,
         })
+    }
+
+    /// What compiles crates of the workspace around `distro/`: source, toolchain and the crates of the
+    /// registry, fetched now if they are not in the store.
+    fn rust(&self, workspace: &WorkspaceSource) -> Result<rust::Build> {
+        let inputs = rust::Inputs::collect(&self.source.dir, &workspace.crates)?;
+        let toolchain = rust::Toolchain::find(inputs.root(), inputs.rust_version())?;
+        let step = self.ui.spinner("fetch crates");
+        let fetched = rust::fetch(&inputs, &toolchain, &self.store, |line| step.note(line.trim()))?;
+        if fetched.cached {
+            step.clear();
+        } else {
+            step.finish("Cargo.lock's checksums hold");
+        }
+        Ok(rust::Build { inputs, fetched, toolchain })
     }
 
     /// A directory with the public key that signs packages, as built components see it.
