@@ -4,7 +4,7 @@
 //! payload writer are our own (`docs/design/rpm-writer.md` says why); versions are compared by
 //! `rpm-version`, OpenPGP is the `pgp` crate's. This crate must not know where a package came from.
 
-mod base64;
+pub mod base64;
 pub mod builder;
 pub mod caps;
 pub mod dependency;

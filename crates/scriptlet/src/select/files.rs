@@ -1,0 +1,215 @@
+//! Triggers on files: once for each package, or once for the transaction.
+
+use super::state::{Id, State};
+use super::triggers::{Ranked, Sort, Triggers, sense};
+use super::{Error, Package, name};
+use crate::script::{Script, When};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+/// Priorities from here on run before the package's own scriptlet, lower ones after it.
+const EARLY: u32 = 10_000;
+
+/// Which file triggers run at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Priority 10000 and above.
+    Early,
+    /// Below.
+    Late,
+}
+
+impl Class {
+    fn has(self, priority: u32) -> bool {
+        (priority >= EARLY) == (self == Self::Early)
+    }
+}
+
+/// Which triggers of a package that comes or goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Its file triggers of one class.
+    Package(Class),
+    /// Its transaction file triggers.
+    Transaction,
+}
+
+/// Files of `package` that start with any of the prefixes, prefix by prefix; a file may come twice.
+fn matching(package: &Package, prefixes: &[&str], skip: &BTreeSet<usize>) -> Vec<String> {
+    let paths = package.header.paths();
+    let mut matching = Vec::new();
+    for prefix in prefixes {
+        let of_prefix =
+            paths.iter().enumerate().filter(|(i, path)| !skip.contains(i) && path.starts_with(prefix));
+        matching.extend(of_prefix.map(|(_, path)| path.clone()));
+    }
+    matching
+}
+
+/// Files of installed packages that start with any of the prefixes: prefix by prefix, package by package.
+/// Also the name of the package that the first one is in.
+fn matching_installed(
+    state: &State<'_>,
+    prefixes: &[&str],
+    take: impl Fn(Id) -> bool,
+) -> Result<(Vec<String>, Option<String>), Error> {
+    let mut matching_files = Vec::new();
+    let mut first = None;
+    for prefix in prefixes {
+        for id in state.with_files_below(prefix)? {
+            if !take(id) {
+                continue;
+            }
+            let package = state.package(id)?;
+            let files = matching(&package, &[prefix], &package.absent);
+            if first.is_none() && !files.is_empty() {
+                first = Some(name(&package.header));
+            }
+            matching_files.extend(files);
+        }
+    }
+    Ok((matching_files, first))
+}
+
+/// `%filetrigger...` of installed packages that the files of one element set off.
+pub(super) fn set_off(
+    state: &State<'_>,
+    element: usize,
+    source: &Package,
+    when: When,
+    class: Class,
+    arg: u32,
+) -> Result<Vec<Script>, Error> {
+    let none = BTreeSet::new();
+    let skipped = state.skipped(element).unwrap_or(&none);
+    let mut ranked: Vec<(Ranked, Script)> = Vec::new();
+    for id in state.with_file_triggers()? {
+        // In an upgrade both the old and the new package are there for a while; only one of the two is to
+        // see the files.
+        let other_has_it = match when {
+            When::In | When::PostUn => state.is_removed(id),
+            When::Un => State::is_new(id),
+            When::PreIn => false,
+        };
+        if other_has_it {
+            continue;
+        }
+        let package = state.package(id)?;
+        let triggers = Triggers::read(&package.header, Sort::File);
+        for number in 0..triggers.len() {
+            let priority = triggers.priority(number);
+            if !class.has(priority) || !triggers.runs(number, when) {
+                continue;
+            }
+            let prefixes: Vec<&str> = triggers.names(number).collect();
+            let paths = matching(source, &prefixes, skipped);
+            if paths.is_empty() {
+                continue;
+            }
+            let own = state.count(&name(&package.header))?;
+            if let Some(script) = triggers.script(number, when, vec![own, arg])? {
+                let script = Script { element: Some(element), paths, ..script };
+                ranked.push(((Reverse(priority), id, number), script));
+            }
+        }
+    }
+    ranked.sort_by_key(|(rank, _)| *rank);
+    Ok(ranked.into_iter().map(|(_, script)| script).collect())
+}
+
+/// File triggers of a package that comes or goes, for all files that are installed.
+pub(super) fn own(
+    state: &State<'_>,
+    element: usize,
+    package: &Package,
+    when: When,
+    scope: Scope,
+    arg: u32,
+) -> Result<Vec<Script>, Error> {
+    let sort = if scope == Scope::Transaction { Sort::TransactionFile } else { Sort::File };
+    let triggers = Triggers::read(&package.header, sort);
+    let mut numbers: Vec<usize> = (0..triggers.len()).collect();
+    numbers.sort_by_key(|number| (Reverse(triggers.priority(*number)), *number));
+    let mut scripts = Vec::new();
+    for number in numbers {
+        let now = match scope {
+            Scope::Package(class) => class.has(triggers.priority(number)),
+            Scope::Transaction => true,
+        };
+        if !now || !triggers.runs(number, when) {
+            continue;
+        }
+        let prefixes: Vec<&str> = triggers.names(number).collect();
+        let (paths, first) = matching_installed(state, &prefixes, |_| true)?;
+        let Some(first) = first else { continue };
+        let mut args = vec![arg];
+        if scope != Scope::Transaction {
+            args.push(state.count(&first)?);
+        }
+        let script = triggers.script(number, when, args)?;
+        scripts.extend(script.map(|script| Script { element: Some(element), paths, ..script }));
+    }
+    Ok(scripts)
+}
+
+/// `%transfiletrigger...` of packages that were there before and stay, for the files of all elements.
+pub(super) fn of_transaction(state: &State<'_>, when: When) -> Result<Vec<Script>, Error> {
+    let mut ranked: Vec<(Ranked, Script)> = Vec::new();
+    for id in state.with_transaction_file_triggers()? {
+        // Packages of this transaction run their own, for all files.
+        if State::is_new(id) || state.is_removed(id) {
+            continue;
+        }
+        let package = state.package(id)?;
+        let triggers = Triggers::read(&package.header, Sort::TransactionFile);
+        for number in 0..triggers.len() {
+            if !triggers.runs(number, when) {
+                continue;
+            }
+            let prefixes: Vec<&str> = triggers.names(number).collect();
+            let take = |id| if when == When::In { State::is_new(id) } else { state.is_removed(id) };
+            let (paths, _) = matching_installed(state, &prefixes, take)?;
+            if paths.is_empty() {
+                continue;
+            }
+            let own = state.count(&name(&package.header))?;
+            if let Some(script) = triggers.script(number, when, vec![own])? {
+                ranked.push(((Reverse(triggers.priority(number)), id, number), Script { paths, ..script }));
+            }
+        }
+    }
+    ranked.sort_by_key(|(rank, _)| *rank);
+    Ok(ranked.into_iter().map(|(_, script)| script).collect())
+}
+
+/// `%transfiletriggerpostun` that the removal of a package sets off, to run when the transaction is over.
+pub(super) fn after_removal(state: &State<'_>, removed: &Package) -> Result<Vec<Ranked>, Error> {
+    let mut ranked = Vec::new();
+    for id in state.with_transaction_file_triggers()? {
+        let package = state.package(id)?;
+        let triggers = Triggers::read(&package.header, Sort::TransactionFile);
+        for (condition, number) in &triggers.conditions {
+            if condition.flags.intersects(sense(When::PostUn))
+                && !matching(removed, &[&condition.name], &removed.absent).is_empty()
+            {
+                ranked.push((Reverse(triggers.priority(*number)), id, *number));
+            }
+        }
+    }
+    Ok(ranked)
+}
+
+/// The noted ones whose packages are still there. They get no paths: the files are gone.
+pub(super) fn noted(state: &State<'_>, later: &BTreeSet<Ranked>) -> Result<Vec<Script>, Error> {
+    let mut scripts = Vec::new();
+    for (_, id, number) in later {
+        if !state.is_there(*id) {
+            continue;
+        }
+        let package = state.package(*id)?;
+        let triggers = Triggers::read(&package.header, Sort::TransactionFile);
+        let own = state.count(&name(&package.header))?;
+        scripts.extend(triggers.script(*number, When::PostUn, vec![own])?);
+    }
+    Ok(scripts)
+}
