@@ -115,14 +115,32 @@ impl<'a> PackageFile<'a> {
         self.check_payload_digest()
     }
 
+    /// The first two steps of [`PackageFile::verify`], for a file of which only the part before the payload is
+    /// in memory. [`PackageFile::check_payload`] is the third.
+    pub fn verify_header(&self, keys: &KeyRing) -> Result<Verified, Error> {
+        let signer = self.check_signatures(keys)?;
+        self.check_header_digest()?;
+        Ok(Verified { signer })
+    }
+
+    /// Checks the header's digest only: enough to find damage, not to trust anything.
+    pub fn verify_header_digest(&self) -> Result<(), Error> {
+        self.check_header_digest()
+    }
+
+    /// Compares the digest of a payload that somebody else has read with the one in the header.
+    pub fn check_payload(&self, actual: Digest) -> Result<(), Error> {
+        let expected = self.header.string(tag::PAYLOADSHA256).ok_or(Error::NoDigest { what: "payload" })?;
+        compare("payload", expected, actual)
+    }
+
     fn check_header_digest(&self) -> Result<(), Error> {
         let expected = self.signature.string(tag::SHA256HEADER).ok_or(Error::NoDigest { what: "header" })?;
         compare("header", expected, Digest::of(self.header.bytes()))
     }
 
     fn check_payload_digest(&self) -> Result<(), Error> {
-        let expected = self.header.string(tag::PAYLOADSHA256).ok_or(Error::NoDigest { what: "payload" })?;
-        compare("payload", expected, Digest::of(self.payload()))
+        self.check_payload(Digest::of(self.payload()))
     }
 
     /// Any signature by a trusted key will do; one of theirs that does not hold will not, whatever the

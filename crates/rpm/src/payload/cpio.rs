@@ -89,7 +89,7 @@ fn insert(tree: &mut Tree, file: &File, kind: Kind, fail: &dyn Fn(String) -> Err
 }
 
 /// The file of the next member, and its size if the archive says it; nothing at the end.
-fn next<'a>(
+pub(super) fn next<'a>(
     input: &mut dyn Read,
     files: &'a FileList,
     fail: &dyn Fn(String) -> Error,
@@ -136,7 +136,7 @@ fn hexadecimal(digits: &[u8], fail: &dyn Fn(String) -> Error) -> Result<u32, Err
         .ok_or_else(|| fail("a field of the header is not a hexadecimal number".into()))
 }
 
-fn skip_padding(input: &mut dyn Read, after: u64) -> io::Result<()> {
+pub(super) fn skip_padding(input: &mut dyn Read, after: u64) -> io::Result<()> {
     let mut zeros = [0; 3];
     input.read_exact(&mut zeros[..(after.next_multiple_of(4) - after) as usize])
 }

@@ -112,6 +112,11 @@ impl FileList {
         self.by_path.get(path).map(|i| &self.files[*i])
     }
 
+    /// The number of one of these files.
+    pub(super) fn index(&self, file: &File) -> usize {
+        self.by_path.get(&file.path).copied().unwrap_or(usize::MAX)
+    }
+
     pub(super) fn number(&self, number: usize) -> Option<&File> {
         self.files.get(number)
     }

@@ -2,7 +2,7 @@
 
 use super::{BATCH, Error, MAX_FRAME};
 use rayon::prelude::*;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 /// The uncompressed payload as a stream.
 pub(super) fn unpack<'a>(compressor: &str, payload: &'a [u8]) -> Result<Box<dyn Read + 'a>, Error> {
@@ -15,6 +15,20 @@ pub(super) fn unpack<'a>(compressor: &str, payload: &'a [u8]) -> Result<Box<dyn 
         },
         "gzip" => Box::new(flate2::read::MultiGzDecoder::new(payload)),
         "xz" | "lzma" => Box::new(liblzma::read::XzDecoder::new_multi_decoder(payload)),
+        "none" | "identity" => Box::new(payload),
+        other => return Err(Error::Compressor(other.to_owned())),
+    })
+}
+
+/// The same from a stream, on one thread.
+pub(super) fn unpack_stream<'a>(
+    compressor: &str,
+    payload: impl BufRead + 'a,
+) -> Result<Box<dyn Read + 'a>, Error> {
+    Ok(match compressor {
+        "zstd" => Box::new(zstd::stream::read::Decoder::with_buffer(payload)?),
+        "gzip" => Box::new(flate2::bufread::MultiGzDecoder::new(payload)),
+        "xz" | "lzma" => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(payload)),
         "none" | "identity" => Box::new(payload),
         other => return Err(Error::Compressor(other.to_owned())),
     })

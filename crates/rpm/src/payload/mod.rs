@@ -11,12 +11,13 @@
 mod cpio;
 mod files;
 mod frames;
+mod members;
 mod write;
 
+pub use members::{Entry, Members};
 pub(crate) use write::{FrameWriter, Member, TRAILER, pad, write_member, write_stripped};
 
 use crate::header::Header;
-use crate::tag;
 use files::FileList;
 use lazuli_store::Store;
 use lazuli_tree::{Kind, Tree};
@@ -74,10 +75,7 @@ pub fn payload_tree(header: &Header, payload: &[u8], store: &Store) -> Result<Tr
         };
         tree.insert(file.path.clone(), file.node(kind));
     }
-    // Without the tag it is gzip in old packages, and in new ones not compressed.
-    let usual = if payload.starts_with(b"0707") { "none" } else { "gzip" };
-    let compressor = header.string(tag::PAYLOADCOMPRESSOR);
-    let mut input = frames::unpack(compressor.as_deref().unwrap_or(usual), payload)?;
+    let mut input = frames::unpack(&members::compressor(header, payload), payload)?;
     cpio::read(&mut input, &files, store, &mut tree)?;
     match files.shipped().find(|file| !tree.contains(&file.path)) {
         Some(file) => Err(Error::Files(format!("{} is not in the payload", file.path))),
