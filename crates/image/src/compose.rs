@@ -7,7 +7,7 @@ use lazuli_tree::{Kind, Node, Tree, TreePath, merge};
 use rayon::prelude::*;
 
 /// What changes when the code here makes something else of the same packages.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A composed root file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

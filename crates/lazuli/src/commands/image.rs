@@ -26,7 +26,10 @@ struct Stats {
     boot_seconds: f64,
     /// As systemd counts it: firmware, loader, kernel, userspace.
     boot_guest: String,
+    /// What kernel and processes hold, the page cache not counted.
     memory_used_mib: u64,
+    /// What no process could get any more: the above and the kernel's reserve (`vm.min_free_kbytes`).
+    memory_unavailable_mib: u64,
 }
 
 /// Runs it.
@@ -70,7 +73,10 @@ pub fn run(workspace: &Workspace, command: &ImageCommand) -> Result<()> {
     }
 }
 
-const MEMORY: &str = "free -m | awk '/^Mem:/ { print $2 - $7 }'";
+/// Used and unavailable memory in MiB.
+const MEMORY: &str = "awk '{ m[$1] = $2 / 1024 } END { \
+    print int(m[\"MemTotal:\"] - m[\"MemFree:\"] - m[\"Buffers:\"] - m[\"Cached:\"] - m[\"SReclaimable:\"]), \
+        int(m[\"MemTotal:\"] - m[\"MemAvailable:\"]) }' /proc/meminfo";
 
 fn stats(workspace: &Workspace, name: &str) -> Result<Stats> {
     let built = workspace.build_image(name, &[Format::Raw, Format::Qcow2])?;
@@ -112,6 +118,11 @@ fn stats(workspace: &Workspace, name: &str) -> Result<Stats> {
     step.finish(&accelerator.why);
     let lines: Vec<&str> = output.lines().collect();
     anyhow::ensure!(lines.first() == Some(&"running"), "the system is not running: {output}");
+    let memory: Vec<u64> =
+        lines.get(2).unwrap_or(&"").split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [memory_used_mib, memory_unavailable_mib] = memory[..] else {
+        anyhow::bail!("the guest did not say how much memory it uses: {output}");
+    };
     Ok(Stats {
         image: name.to_owned(),
         packages: built.packages.len(),
@@ -123,7 +134,8 @@ fn stats(workspace: &Workspace, name: &str) -> Result<Stats> {
         accelerator: accelerator.why,
         boot_seconds: running.map_or(0.0, |d| d.as_secs_f64()),
         boot_guest: lines.get(3).copied().unwrap_or_default().to_owned(),
-        memory_used_mib: lines.get(2).and_then(|l| l.trim().parse().ok()).unwrap_or(0),
+        memory_used_mib,
+        memory_unavailable_mib,
     })
 }
 
@@ -139,7 +151,10 @@ fn print(stats: &Stats) {
     println!("qcow2            {}", size(stats.qcow2_bytes));
     println!("boot to running  {:.1} s with {}", stats.boot_seconds, stats.accelerator);
     println!("                 {}", stats.boot_guest);
-    println!("idle memory      {} MiB used", stats.memory_used_mib);
+    println!(
+        "idle memory      {} MiB used; {} MiB with the kernel's reserve, of 1024",
+        stats.memory_used_mib, stats.memory_unavailable_mib
+    );
     let mut largest: Vec<_> = stats.largest.iter().collect();
     largest.sort_by_key(|(_, bytes)| std::cmp::Reverse(**bytes));
     println!(
