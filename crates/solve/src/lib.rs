@@ -16,12 +16,22 @@ mod formula;
 mod pool;
 mod request;
 mod solution;
+mod transaction;
+mod universe;
 mod version;
 
 pub use explanation::{Cause, Explanation, Link, Trail, Trouble};
 pub use features::is_supported as is_feature_supported;
 pub use request::{BadText, Exclusion, Request};
 pub use solution::{Reason, Skipped, Solution};
+pub use transaction::{
+    Action, InstalledPackage, Job, Keep, Lock, Mark, Options, Plan, Select, Skip, Step, System,
+    TransactionError, solve_transaction,
+};
+pub use universe::{
+    DEFAULT_COST, DEFAULT_PRIORITY, List, Member, PackageId, Packages, Repositories, Size, Universe,
+    mentioned_names,
+};
 
 use encode::{Encoded, Excluded, Problem};
 use formula::Formula;
