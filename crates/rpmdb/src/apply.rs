@@ -106,7 +106,7 @@ impl Database {
         Inserter::new(&transaction).insert(numbers.iter().copied().zip(&headers)).map_err(at)?;
         transaction.commit().map_err(at)?;
         let mut unreadable = self.unreadable.borrow_mut();
-        removed.iter().for_each(|hnum| drop(unreadable.remove(hnum)));
+        unreadable.retain(|hnum, _| !removed.contains(hnum));
         Ok(numbers)
     }
 

@@ -103,7 +103,9 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         if self.access == Access::Write {
-            // As RPM does when it closes. What fails here is done by whoever opens it next.
+            // As RPM does when it closes, but nobody waits for readers here. What fails is done by whoever
+            // opens it next.
+            let _ = self.db.busy_timeout(Duration::ZERO);
             let _ = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         }
     }
@@ -233,9 +235,7 @@ fn read_only(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
         Connection::open_with_flags(path, flags)?
     };
     db.busy_timeout(BUSY)?;
-    db.execute_batch(
-        "PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA mmap_size = 268435456;",
-    )?;
+    db.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF; PRAGMA trusted_schema = OFF;")?;
     db.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
     Ok(db)
 }

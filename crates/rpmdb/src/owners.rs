@@ -79,7 +79,9 @@ impl Database {
                 owners[i].push((hnum, index));
             }
         }
-        owners.iter_mut().for_each(|o| o.sort_unstable());
+        for list in &mut owners {
+            list.sort_unstable();
+        }
         Ok(owners)
     }
 
@@ -97,7 +99,9 @@ impl Database {
                 found.entry(key).or_default().push(candidate);
             }
         }
-        found.values_mut().for_each(|list| list.sort_unstable());
+        for list in found.values_mut() {
+            list.sort_unstable();
+        }
         Ok(found)
     }
 
