@@ -32,6 +32,7 @@ pub use universe::{
     DEFAULT_COST, DEFAULT_PRIORITY, List, Member, PackageId, Packages, Repositories, Size, Universe,
     mentioned_names,
 };
+pub use version::satisfies;
 
 use encode::{Encoded, Excluded, Problem};
 use formula::Formula;

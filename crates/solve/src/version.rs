@@ -84,6 +84,12 @@ fn meets(a: &Range, b: &Range) -> bool {
     }
 }
 
+/// Whether `provided`, a `Provides` entry, satisfies the simple dependency `wanted`: the same name, and versions
+/// that meet.
+pub fn satisfies(provided: &Dependency, wanted: &Dependency) -> bool {
+    provided.name == wanted.name && Range::of(wanted).overlaps(&Range::of(provided))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
