@@ -12,6 +12,16 @@
 //! state of each file (see `record`). `rpm` verifies the digests and signatures in a blob each time it
 //! reads one, and hides a package whose blob does not hold.
 //!
+//! # A database in use
+//!
+//! [`Database`] opens what this crate or RPM 4.18 to 6 wrote, in rollback-journal or write-ahead-log mode,
+//! and leaves it in the mode in which it was; RPM itself changes to the log when it first writes.
+//! [`Database::apply`] makes a whole change in one SQLite transaction, which is on the disk when it
+//! returns. Queries go through the index tables; a list of packages reads five values of each header.
+//!
+//! Rows are read as they are: whoever asks must not trust them more than the file system that they lie
+//! on. Keys that are not UTF-8 are read, and written, with replacement characters.
+//!
 //! # Reproducibility
 //!
 //! [`write()`] makes a whole database at once, for a new root file system, and the same packages give the
@@ -22,6 +32,7 @@
 
 mod apply;
 mod blob;
+mod check;
 mod database;
 mod index;
 mod keys;
@@ -33,6 +44,7 @@ mod record;
 mod schema;
 
 pub use apply::{Addition, Change, DEFAULT_COLOR};
+pub use check::Damage;
 pub use database::{Access, Database};
 pub use keys::Key;
 pub use lock::Holder;

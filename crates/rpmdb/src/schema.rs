@@ -151,6 +151,19 @@ pub(crate) fn complete(db: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
+/// Makes all index tables anew.
+pub(crate) fn reindex(db: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for table in &TABLES {
+        transaction.execute_batch(&format!("DROP TABLE IF EXISTS '{}'", table.name))?;
+    }
+    fill(&transaction, &TABLES.iter().collect::<Vec<_>>(), "TABLE")?;
+    for table in &TABLES {
+        transaction.execute_batch(&table.indexes())?;
+    }
+    transaction.commit()
+}
+
 /// Makes and fills missing tables for this connection only, which may not write.
 pub(crate) fn complete_temporarily(db: &Connection) -> rusqlite::Result<()> {
     let known = tables(db)?;

@@ -5,7 +5,7 @@
 use lazuli_fs as fs;
 use lazuli_rpm::{Builder, Dependency, Evr, FileEntry, FileFlags, Nevra, PackageFile, Signer};
 use lazuli_rpmdb::{
-    Access, Addition, Change, Database, Error, FileState, Index, InstalledPackage, PATH, Relation,
+    Access, Addition, Change, Damage, Database, Error, FileState, Index, InstalledPackage, PATH, Relation,
 };
 use lazuli_store::Store;
 use lazuli_tree::{Node, TreePath};
@@ -369,4 +369,99 @@ fn keys_are_imported_once_listed_and_removed() {
     assert!(db.remove_key("00000000").unwrap().is_empty());
     assert_eq!(db.remove_key(&fingerprint[fingerprint.len() - 8..].to_uppercase()).unwrap(), added);
     assert!(db.keys().unwrap().is_empty());
+}
+
+#[test]
+fn damage_is_found_and_indexes_are_made_anew() {
+    let root = Root::new();
+    root.add(&["a", "b", "c"]);
+    let before = dump(&root.file());
+    assert_eq!(root.open(Access::Read).check().unwrap(), []);
+    let db = Connection::open(root.file()).unwrap();
+    db.execute_batch(
+        "PRAGMA foreign_keys = OFF; DELETE FROM Basenames WHERE hnum = 1 AND key = 'README';
+         INSERT INTO Providename VALUES ('more', 2, 9); INSERT INTO Name VALUES ('nobody', 55, 0);
+         INSERT INTO Packages SELECT 8, blob FROM Packages WHERE hnum = 3;",
+    )
+    .unwrap();
+    let mut blob: Vec<u8> =
+        db.query_row("SELECT blob FROM Packages WHERE hnum = 2", [], |r| r.get(0)).unwrap();
+    let at = blob.windows(6).position(|w| w == b"README").unwrap();
+    blob[at] = b'L';
+    db.execute("UPDATE Packages SET blob = ?1 WHERE hnum = 2", [&blob]).unwrap();
+    drop(db);
+    let damage = root.open(Access::Read).check().unwrap();
+    let index = |table, hnum, missing, surplus| Damage::Index { table, hnum, missing, surplus };
+    for expected in [
+        index("Basenames", 1, 1, 0),
+        index("Basenames", 2, 1, 1),
+        index("Providename", 2, 0, 1),
+        index("Name", 55, 0, 1),
+        index("Name", 8, 1, 0),
+        Damage::Twice { package: "c-1-1.noarch".into(), hnums: vec![3, 8] },
+    ] {
+        assert!(damage.contains(&expected), "{expected:?} in {damage:?}");
+    }
+    assert!(damage.iter().any(|d| d.to_string().contains("number 2: its header is damaged")), "{damage:?}");
+
+    let mut db = root.open(Access::Write);
+    db.apply(&Change { remove: vec![8], ..Change::default() }).unwrap();
+    db.reindex().unwrap();
+    let left = db.check().unwrap();
+    assert!(matches!(&left[..], [Damage::Package { hnum: 2, .. }]), "{left:?}");
+    drop(db);
+    let mut after: Vec<String> =
+        dump(&root.file()).iter().map(|l| l.replace("'LEADME' 2 ", "'README' 2 ")).collect();
+    let mut before = before;
+    after.sort();
+    before.sort();
+    assert_eq!(after, before);
+}
+
+/// Names the root in which a copy of this test program changes the database until it is killed.
+const VICTIM: &str = "LAZULI_RPMDB_TEST_ROOT";
+
+#[test]
+fn a_killed_process_leaves_all_of_a_change_or_nothing() {
+    let root = Root::new();
+    if let Some(path) = std::env::var_os(VICTIM) {
+        // The copy: replaces three packages by their next version, again and again.
+        for version in 2.. {
+            let mut db = Database::open(Path::new(&path), Access::Write).unwrap();
+            let remove = db.list().unwrap().iter().map(|p| p.hnum).collect();
+            let add = root.additions(&["a", "b", "c"], &version.to_string());
+            db.apply(&Change { remove, add, ..Change::default() }).unwrap();
+            drop(db);
+        }
+    }
+    for (round, mode) in (0_u64..16).zip(["DELETE", "WAL"].into_iter().cycle()) {
+        let root = Root::new();
+        root.add(&["a", "b", "c"]);
+        let db = Connection::open(root.file()).unwrap();
+        db.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |_| Ok(())).unwrap();
+        drop(db);
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_killed_process_leaves_all_of_a_change_or_nothing"])
+            .env(VICTIM, root.path())
+            .env("TMPDIR", root.dir.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let first = root.open(Access::Read).cookie().unwrap();
+        for _ in 0..1000 {
+            if root.open(Access::Read).cookie().unwrap() != first {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_micros(round * 1700));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let db = root.open(if round % 3 == 0 { Access::Write } else { Access::Read });
+        assert_eq!(db.check().unwrap(), [], "round {round}");
+        let packages = db.list().unwrap();
+        let names: Vec<&str> = packages.iter().map(|p| p.nevra.name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "c"], "round {round}");
+        assert!(packages.iter().all(|p| p.nevra.evr == packages[0].nevra.evr), "{packages:?}");
+    }
 }
