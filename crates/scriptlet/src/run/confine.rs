@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use super::{Confinement, Error};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, FdFlags};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 use std::fs::Metadata;
@@ -20,6 +20,14 @@ pub(super) fn open_root(root: &Path) -> Result<OwnedFd, Error> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(root, flags, Mode::empty())
         .map_err(|errno| lazuli_fs::Error::new("open the root directory", root, errno.into()).into())
+}
+
+/// Whether a path of the root is a file that can be executed.
+pub(super) fn is_program(directory: &OwnedFd, path: &str) -> bool {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let file = rustix::fs::openat2(directory, path, flags, Mode::empty(), ResolveFlags::IN_ROOT);
+    let stat = file.and_then(rustix::fs::fstat);
+    stat.is_ok_and(|s| FileType::from_raw_mode(s.st_mode).is_file() && s.st_mode & 0o111 != 0)
 }
 
 /// Chooses how scripts are confined, and tries it if it may fail.

@@ -196,6 +196,11 @@ impl Runner {
         &self.root
     }
 
+    /// Whether there is an executable file of this path in the root; links are followed inside it.
+    pub fn has_program(&self, path: &str) -> bool {
+        confine::is_program(&self.directory, path)
+    }
+
     /// Runs a script to its end. `output` gets each line, without its end.
     pub fn run(&self, script: &Script, output: &mut dyn FnMut(Stream, &str)) -> Result<Outcome, Error> {
         let started = std::time::Instant::now();
@@ -207,3 +212,6 @@ impl Runner {
         Ok(Outcome { ending, critical, elapsed: started.elapsed() })
     }
 }
+
+#[cfg(test)]
+mod tests;
