@@ -185,7 +185,7 @@ fn refuse_twice(
 }
 
 /// Overwrites the states in a row; nothing else in it changes, and nothing that is signed.
-fn set_states(blob: &mut [u8], states: &[FileState]) -> Result<(), String> {
+pub(crate) fn set_states(blob: &mut [u8], states: &[FileState]) -> Result<(), String> {
     let view = View::new(blob)?;
     let found = view.find(tag::FILESTATES);
     let count = found.map_or(0, |f| f.count);

@@ -79,3 +79,30 @@ fn rows_say_what_rpm_looks_for() {
     assert_eq!(header.numbers(lazuli_rpm::tag::FILESTATES), [0, 0]);
     assert!(header.has(lazuli_rpm::tag::SHA256HEADER));
 }
+
+#[test]
+fn damaged_rows_are_no_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path().join("store")).unwrap();
+    let marks = record::Marks { install_time: 1, transaction: 1, color: 3 };
+    let whole = record::record(&package(&store, "a"), marks).unwrap().blob().to_vec();
+    // Every byte of the intro and the index, one after the other, and then the rest at some distance.
+    let index = 8 + 16 * u32::from_be_bytes(whole[..4].try_into().unwrap()) as usize;
+    let mut read = 0;
+    for at in (0..index).chain((index..whole.len()).step_by(17)) {
+        for value in [0, 1, 0x7f, 0xff, whole[at] ^ 1] {
+            let mut blob = whole.clone();
+            blob[at] = value;
+            let _ = query::listed(1, &blob);
+            let _ = apply::set_states(&mut blob.clone(), &[FileState::Replaced; 2]);
+            if let Ok(installed) = query::installed(1, &blob) {
+                read += 1;
+                for table in &schema::TABLES {
+                    index::rows(table, &installed.header);
+                }
+                let _ = installed.package_header();
+            }
+        }
+    }
+    assert!(read > 100);
+}

@@ -9,8 +9,9 @@ use lazuli_rpmdb::{
 };
 use lazuli_store::Store;
 use lazuli_tree::{Node, TreePath};
+use proptest::prelude::*;
 use rusqlite::Connection;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -222,6 +223,22 @@ fn removing_everything_leaves_no_row() {
     let added = root.add(&["a", "b"]);
     root.open(Access::Write).apply(&Change { remove: added, ..Change::default() }).unwrap();
     assert!(dump(&root.file()).iter().all(|line| line.starts_with("CREATE")));
+}
+
+#[test]
+fn the_space_that_is_asked_for_suffices() {
+    let root = Root::new();
+    root.add(&["a"]);
+    let before = fs::metadata(root.file()).unwrap().len();
+    let names: Vec<String> = (0..40).map(|i| format!("package{i}")).collect();
+    let add = root.additions(&names.iter().map(String::as_str).collect::<Vec<_>>(), "1");
+    let mut db = root.open(Access::Write);
+    let space = db.space_for(add.iter().map(|a| &a.package.header));
+    db.apply(&Change { add, ..Change::default() }).unwrap();
+    drop(db);
+    let grown = fs::metadata(root.file()).unwrap().len() - before;
+    // A rollback journal holds the old pages at most, a log all the new ones.
+    assert!(grown + grown.max(before) < space && space < 20 * grown, "{grown} of {space}");
 }
 
 #[test]
@@ -463,5 +480,63 @@ fn a_killed_process_leaves_all_of_a_change_or_nothing() {
         let names: Vec<&str> = packages.iter().map(|p| p.nevra.name.as_str()).collect();
         assert_eq!(names, ["a", "b", "c"], "round {round}");
         assert!(packages.iter().all(|p| p.nevra.evr == packages[0].nevra.evr), "{packages:?}");
+    }
+}
+
+/// All rows of the index tables, with the package's name for its number.
+fn by_name(path: &Path) -> Vec<String> {
+    let db = Connection::open(path).unwrap();
+    let names: BTreeMap<String, String> = db
+        .prepare("SELECT hnum, key FROM Name")
+        .unwrap()
+        .query_map([], |r| Ok((r.get::<_, i64>(0)?.to_string(), r.get(1)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let named = |line: String| {
+        let mut words: Vec<&str> = line.split(' ').collect();
+        let number = words.len().saturating_sub(2);
+        if let Some(name) = words.get(number).and_then(|hnum| names.get(*hnum)) {
+            words[number] = name;
+        }
+        words.join(" ")
+    };
+    let mut rows: Vec<String> = dump(path).into_iter().map(named).collect();
+    rows.sort();
+    rows
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_sequence_of_changes_ends_as_if_written_at_once(
+        steps in prop::collection::vec(prop::collection::vec((0_usize..5, prop::option::of(1_u8..4)), 1..4), 1..8),
+    ) {
+        let root = Root::new();
+        let mut model: BTreeMap<usize, (u32, InstalledPackage)> = BTreeMap::new();
+        let mut db = root.open(Access::Write);
+        for step in steps {
+            let step: BTreeMap<usize, Option<u8>> = step.into_iter().collect();
+            let mut change = Change::default();
+            for (&name, version) in &step {
+                change.remove.extend(model.remove(&name).map(|(hnum, _)| hnum));
+                if let Some(version) = version {
+                    let new = package(&root.store, &format!("p{name}"), &version.to_string(), 5 * name);
+                    change.add.push(Addition::new(new, 7));
+                }
+            }
+            let new = db.apply(&change).unwrap();
+            let names = step.iter().filter(|(_, version)| version.is_some()).map(|(name, _)| *name);
+            for ((name, hnum), addition) in names.zip(new).zip(change.add) {
+                model.insert(name, (hnum, addition.package));
+            }
+        }
+        prop_assert_eq!(db.check().unwrap(), []);
+        drop(db);
+        let whole = root.dir.path().join("whole.sqlite");
+        let packages: Vec<InstalledPackage> = model.values().map(|(_, package)| package.clone()).collect();
+        lazuli_rpmdb::write(&whole, &packages, 7).unwrap();
+        prop_assert_eq!(by_name(&root.file()), by_name(&whole));
     }
 }
