@@ -149,6 +149,16 @@ impl Archive {
         Some((package, locked(home, package)))
     }
 
+    /// The newest package of each name in the default suites, by name.
+    pub fn packages(&self) -> impl Iterator<Item = &BinaryPackage> {
+        let mut names: Vec<&String> = self.newest.keys().collect();
+        names.sort();
+        names.into_iter().map(|name| {
+            let (suite, place) = self.newest[name];
+            &self.suites[suite].packages[place]
+        })
+    }
+
     /// The packages of the default suites, or of the named ones.
     pub fn universe(&self, suites: &[String]) -> Universe<'_> {
         let chosen = self

@@ -65,6 +65,12 @@ pub enum Command {
     Store(StoreCommand),
     /// Check this host and say what to do about each finding
     Doctor,
+    /// Write the metadata of all packages of the default suites as if all were adopted; for measurements
+    #[command(hide = true)]
+    ConvertSuite {
+        /// The directory of the repository
+        dir: PathBuf,
+    },
     /// Fetch and unpack a tool root and print its directory; for tests
     #[command(hide = true)]
     ToolRoot {

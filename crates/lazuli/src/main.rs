@@ -69,6 +69,10 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             ExitCode::SUCCESS
         }
         Command::Kernel(command) => found(commands::kernel::run(&open(false)?, command)?),
+        Command::ConvertSuite { dir } => {
+            commands::convert::run(&open(false)?, dir)?;
+            ExitCode::SUCCESS
+        }
         Command::ToolRoot { name } => {
             commands::tool_root::run(&open(false)?, name)?;
             ExitCode::SUCCESS
