@@ -69,6 +69,7 @@ impl Workspace {
             revision,
             content_tags: vec!["binary-x86_64".into()],
             distro_tags: vec![(Some(cpe), format!("{} {}", distro.name, distro.version))],
+            ..Options::default()
         };
         lazuli_repo::write_repository(&dir, &packages, &options, &signer)?;
         let dir = self.store.publish_dir("repo", &digest, &dir)?;

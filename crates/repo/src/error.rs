@@ -146,6 +146,15 @@ pub enum Error {
         /// The location both have.
         href: String,
     },
+    /// A directory that was not published to before has metadata of its own.
+    #[error(
+        "{} already holds a repository that was not written by `publish` (its `repodata` is a directory); \
+         publish to an empty directory", .path.display()
+    )]
+    NotPublished {
+        /// The directory.
+        path: std::path::PathBuf,
+    },
     /// An RPM file could not be described.
     #[error("cannot describe the package {what}: {reason}")]
     Package {

@@ -9,7 +9,11 @@
 //! repodata/SHA256-primary.xml.zst        packages: identity, dependencies, usual paths
 //! repodata/SHA256-filelists.xml.zst      all paths
 //! repodata/SHA256-other.xml.zst          changelogs
+//! repodata/SHA256-updateinfo.xml.zst     what updates are for; see [`updateinfo`]
 //! ```
+//!
+//! [`publish`] describes the directory that a web server serves; [`config`] reads what a client knows about
+//! repositories.
 //!
 //! The XML has no written standard; this crate follows what createrepo_c writes and what libsolv, dnf and
 //! zypper read. Two deliberate differences: times of files are build times, so that copying a package does
@@ -19,6 +23,8 @@
 //! Reading checks signature, sizes and digests, always; see [`Verified`].
 
 mod compress;
+pub mod config;
+mod date;
 mod describe;
 mod entry;
 mod error;
@@ -26,17 +32,23 @@ mod href;
 mod lists;
 mod package;
 mod primary;
+pub mod publish;
 mod read;
 pub mod repomd;
 mod signature;
+mod snapshot;
+pub mod updateinfo;
 mod write;
 mod xml;
 
+pub use config::{Config, Lack, MainConfig, RepoConfig};
 pub use error::{Error, Result};
 pub use href::{Href, HrefError, MAX_HREF};
 pub use package::{Change, File, FileKind, Package, is_primary_path};
 pub use read::{Detail, GetError, Repository, Verified, parse_packages, read_directory, read_repository};
 pub use repomd::{Part, Repomd};
+pub use snapshot::{SnapshotId, SnapshotIdError};
+pub use updateinfo::{Advisories, Advisory, AdvisoryKind, AdvisoryPackage, Reference, Severity};
 pub use write::{Options, write_repository};
 
 #[cfg(test)]

@@ -4,9 +4,23 @@
 //! over these few hundred bytes therefore covers everything: parts through their digests, packages
 //! through the digests in `primary`. Unknown elements and parts are kept out of the way, not refused:
 //! other tools add their own.
+//!
+//! # Against replay and freeze
+//!
+//! What is signed must also be recent. `revision`, which every reader knows, is a decimal number that grows
+//! with each publication: [`Repomd::version`]. One element of our own namespace, which other readers skip, has
+//! the rest:
+//!
+//! ```xml
+//! <lazuli:publication xmlns:lazuli="urn:lazuli:repomd:1" expires="1797800000" snapshot="1795300000"/>
+//! ```
+//!
+//! `expires` is the second since the epoch from which on the metadata must not be believed any more;
+//! `snapshot` the id of the immutable copy that [`crate::publish`] describes.
 
 use crate::error::{Error, Result};
 use crate::href::Href;
+use crate::snapshot::SnapshotId;
 use crate::xml::{Cursor, Element, Xml};
 use lazuli_store::Digest;
 use std::collections::BTreeMap;
@@ -31,6 +45,8 @@ pub const MAX_OPEN: u64 = 4 << 30;
 const MAX_PARTS: usize = 256;
 
 const FILE: &str = "repomd.xml";
+/// Of our own element.
+const NAMESPACE: &str = "urn:lazuli:repomd:1";
 
 /// One metadata file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +70,10 @@ pub struct Part {
 pub struct Repomd {
     /// Free text; ours is a decimal number that grows.
     pub revision: String,
+    /// From this second since the epoch on the metadata must not be believed any more.
+    pub expires: Option<i64>,
+    /// The id of the immutable copy of this metadata; see [`crate::publish`].
+    pub snapshot: Option<SnapshotId>,
     /// What the repository holds (`binary-x86_64`, ...).
     pub content_tags: Vec<String>,
     /// The distributions it is for: CPE identifier, if any, and name.
@@ -75,6 +95,15 @@ impl Repomd {
                 "revision" => repomd.revision = cursor.text(&element)?,
                 "tags" => repomd.parse_tags(&mut cursor)?,
                 "data" => repomd.parse_data(&mut cursor, &element)?,
+                "publication" => {
+                    if cursor.attr(&element, "expires")?.is_some() {
+                        repomd.expires = Some(cursor.need_parsed(&element, "expires")?);
+                    }
+                    if cursor.attr(&element, "snapshot")?.is_some() {
+                        repomd.snapshot = Some(cursor.need_parsed(&element, "snapshot")?);
+                    }
+                    cursor.skip()?;
+                }
                 _ => cursor.skip()?,
             }
         }
@@ -160,6 +189,20 @@ impl Repomd {
         Ok(())
     }
 
+    /// The revision as a number that grows from one publication to the next, if it is one. Other generators
+    /// write seconds since the epoch, which serves as well, or free text, which does not.
+    pub fn version(&self) -> Option<u64> {
+        // A longer number would be a date of a distant age: nothing could ever follow it.
+        let text = self.revision.trim();
+        let plain = !text.is_empty() && text.len() <= 18 && text.bytes().all(|b| b.is_ascii_digit());
+        if plain { text.parse().ok() } else { None }
+    }
+
+    /// Whether it is past its expiry date at `now` (seconds since the epoch). Without such a date it never is.
+    pub fn is_expired(&self, now: i64) -> bool {
+        self.expires.is_some_and(|expires| now >= expires)
+    }
+
     /// The part of type `kind`, which must be listed.
     pub fn part(&self, kind: &'static str) -> Result<&Part> {
         if let Some(reason) = self.unusable.get(kind) {
@@ -182,6 +225,14 @@ impl Repomd {
             ],
         )?;
         xml.leaf("revision", &[], &self.revision)?;
+        if self.expires.is_some() || self.snapshot.is_some() {
+            let expires = self.expires.map(|expires| expires.to_string());
+            let snapshot = self.snapshot.as_ref().map(ToString::to_string);
+            let mut attrs = vec![("xmlns:lazuli", NAMESPACE)];
+            attrs.extend(expires.as_deref().map(|expires| ("expires", expires)));
+            attrs.extend(snapshot.as_deref().map(|snapshot| ("snapshot", snapshot)));
+            xml.empty("lazuli:publication", &attrs)?;
+        }
         if !self.content_tags.is_empty() || !self.distro_tags.is_empty() {
             xml.open("tags", &[])?;
             for tag in &self.content_tags {
@@ -238,6 +289,8 @@ mod tests {
     fn what_is_written_is_read() {
         let repomd = Repomd {
             revision: "7".to_owned(),
+            expires: Some(1_800_000_000),
+            snapshot: Some(SnapshotId::new(7)),
             content_tags: vec!["binary-x86_64".to_owned()],
             distro_tags: vec![(Some("cpe:/o:x:y:1".to_owned()), "X & Y".to_owned()), (None, "Z".to_owned())],
             parts: ["primary", "other", "filelists", "appstream"].map(|k| (k.to_owned(), part(k))).into(),
@@ -251,6 +304,31 @@ mod tests {
             order,
             ["primary", "filelists", "other", "appstream"].map(|k| format!("<data type=\"{k}\">"))
         );
+    }
+
+    #[test]
+    fn only_a_plain_number_is_a_version_and_expiry_is_a_moment() {
+        let revision = |text: &str| Repomd { revision: text.to_owned(), ..Repomd::default() };
+        assert_eq!(revision("1795300000").version(), Some(1_795_300_000));
+        for text in ["", "-1", "1.5", "+7", "today", "9999999999999999999999"] {
+            assert_eq!(revision(text).version(), None, "{text}");
+        }
+        let dated = Repomd { expires: Some(100), ..Repomd::default() };
+        assert_eq!([99, 100, 101].map(|now| dated.is_expired(now)), [false, true, true]);
+        assert!(!Repomd::default().is_expired(i64::MAX));
+    }
+
+    #[test]
+    fn a_broken_expiry_or_snapshot_is_refused() {
+        for (attr, why) in [
+            ("expires=\"soon\"", "expires"),
+            ("snapshot=\"../x\"", "snapshot"),
+            ("snapshot=\"\"", "snapshot"),
+        ] {
+            let xml = format!("<repomd><l:publication xmlns:l=\"u\" {attr}/></repomd>");
+            let error = Repomd::parse(xml.as_bytes()).expect_err(why).to_string();
+            assert!(error.contains(why), "{error}");
+        }
     }
 
     fn parse_part(inner: &str) -> Result<Repomd> {

@@ -19,6 +19,7 @@ fn options() -> Options {
         revision: REVISION,
         content_tags: vec!["binary-x86_64".to_owned()],
         distro_tags: vec![(Some("cpe:/o:example:example:1".to_owned()), "Example".to_owned())],
+        ..Options::default()
     }
 }
 

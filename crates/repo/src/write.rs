@@ -17,6 +17,8 @@ use crate::lists::List;
 use crate::package::Package;
 use crate::primary;
 use crate::repomd::{Part, Repomd};
+use crate::snapshot::SnapshotId;
+use crate::updateinfo::{self, Advisory};
 use lazuli_fs::{self as fs, Context as _};
 use lazuli_rpm::Signer;
 use lazuli_store::Digest;
@@ -32,10 +34,16 @@ pub struct Options {
     /// Seconds since the epoch; must grow from one publication to the next. Every time stamp in the
     /// metadata is this one.
     pub revision: i64,
+    /// From this second since the epoch on the metadata must not be believed any more.
+    pub expires: Option<i64>,
+    /// The snapshot that this is, if it is one; see [`crate::publish`].
+    pub snapshot: Option<SnapshotId>,
     /// What the repository holds, for example `binary-x86_64`.
     pub content_tags: Vec<String>,
     /// The distributions it is for: CPE identifier, if any, and name.
     pub distro_tags: Vec<(Option<String>, String)>,
+    /// What the updates are for; without any, `updateinfo` is not written.
+    pub advisories: Vec<Advisory>,
 }
 
 /// Writes `DIR/repodata` for packages that lie, or will lie, below `dir` at their locations; signs it.
@@ -93,8 +101,16 @@ fn render(packages: &[Package], options: &Options) -> Result<(Repomd, Vec<File>)
         })
         .collect::<io::Result<Vec<_>>>()
         .map_err(|source| Error::Serialise { source })?;
+    let mut parts = parts;
+    if !options.advisories.is_empty() {
+        let open = updateinfo::to_xml(&options.advisories)?;
+        let stored = compress(&open).map_err(|source| Error::Serialise { source })?;
+        parts.push(("updateinfo", open, stored));
+    }
     let mut repomd = Repomd {
         revision: options.revision.to_string(),
+        expires: options.expires,
+        snapshot: options.snapshot,
         content_tags: options.content_tags.clone(),
         distro_tags: options.distro_tags.clone(),
         parts: BTreeMap::new(),

@@ -1,0 +1,1 @@
+//! What people who write these files may rely on.
