@@ -61,9 +61,6 @@ pub enum Error {
         /// What happened.
         source: Box<Error>,
     },
-    /// Not written yet.
-    #[error("not available in this version")]
-    Unfinished,
 }
 
 /// Everything that is wrong with a plan.
@@ -104,7 +101,9 @@ pub enum Problem {
         package: String,
     },
     /// A path that leads through a symbolic link which an ordinary user could have made.
-    #[error("{path} leads through the symbolic link {link}, which belongs to user {owner}, not to root: remove the link")]
+    #[error(
+        "{path} leads through the symbolic link {link}, which belongs to user {owner}, not to root: remove the link"
+    )]
     Link {
         /// The path.
         path: String,

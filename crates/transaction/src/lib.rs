@@ -37,17 +37,36 @@
 //! The write lock of the package database, which `rpm` takes too, is held from [`Transaction::prepare`]
 //! until the end, and by [`recover`].
 
+mod apply;
+mod digest;
+mod disk;
+mod effect;
 mod error;
+mod fate;
+#[doc(hidden)]
+pub mod fault;
+mod files;
+mod journal;
 mod package;
+mod plan;
+mod prepare;
+mod recover;
+mod root;
+mod run;
+mod script;
+mod stage;
 mod types;
 
 pub use error::{Error, Problem, Problems};
 pub use package::{Check, Package, Trust};
+pub use recover::{pending, recover, recover_with};
+pub use run::{Prepared, Summary};
+pub use script::{Ended, Real, Scripts, Stored};
 pub use types::{
     Element, Event, Finished, Note, Observer, Options, Outcome, Ownership, Recovery, Report, Silent,
 };
 
-use lazuli_rpmdb::Database;
+use lazuli_rpmdb::{Access, Database};
 use std::path::Path;
 
 /// Where transactions keep their journals, relative to the root.
@@ -66,34 +85,9 @@ impl Transaction {
         elements: Vec<Element>,
         options: Options,
     ) -> Result<Prepared<'a>, Error> {
-        let _ = (root, &database, elements, options);
-        Err(Error::Unfinished)
+        if database.access() != Access::Write {
+            return Err(lazuli_rpmdb::Error::ReadOnly { path: database.path().to_owned() }.into());
+        }
+        Prepared::new(root, database, elements, options)
     }
-}
-
-/// A transaction that can be carried out.
-#[derive(Debug)]
-pub struct Prepared<'a> {
-    database: &'a mut Database,
-}
-
-impl Prepared<'_> {
-    /// Stages, commits, applies and cleans up. If it fails before the commit point, nothing has changed;
-    /// after it, the error is [`Error::Interrupted`], and [`recover`] goes on from there.
-    pub fn run(self, observer: &mut dyn Observer) -> Result<Report, Error> {
-        let _ = (self.database, observer);
-        Err(Error::Unfinished)
-    }
-}
-
-/// Finishes interrupted transactions of `root`, oldest first. Does nothing, quickly, if there are none.
-/// It can be interrupted itself, and called again.
-pub fn recover(root: &Path, observer: &mut dyn Observer) -> Result<Recovery, Error> {
-    let _ = (root, observer);
-    Err(Error::Unfinished)
-}
-
-/// Whether `root` has interrupted transactions; takes no lock.
-pub fn pending(root: &Path) -> bool {
-    lazuli_fs::read_dir(root.join(DIR)).is_ok_and(|entries| !entries.is_empty())
 }

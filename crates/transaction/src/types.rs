@@ -86,7 +86,7 @@ impl Default for Options {
 }
 
 /// Something that a person should know afterwards.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Note {
     /// A configuration file was changed by somebody: the new one is at the second path.
     NewConfig {
