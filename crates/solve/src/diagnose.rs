@@ -5,10 +5,12 @@
 //! trail. What remains are conflicts; for those the solver's proof of impossibility is read: the
 //! packages in it that exclude each other, and the shortest trail from the request to each.
 
-use crate::encode::{Excluded, Problem, clauses, hard_requirements};
+use crate::encode::{Excluded, Problem, clauses, needs};
 use crate::explanation::{CONFLICTS, Cause, Explanation, Link, OBSOLETES, Trail, Trouble};
 use crate::formula::{Clause, Literal};
 use crate::pool::{Index, Pool};
+use crate::search::{Root, Search};
+use crate::universe::List;
 use lazuli_rpm::Dependency;
 use lazuli_rpm::rich::Rich;
 use resolvo::conflict::{Conflict, ConflictCause, ConflictEdge, ConflictNode};
@@ -25,8 +27,8 @@ const MAX_NAMED: usize = 12;
 /// What is known about an impossible request.
 pub(crate) struct Diagnosis<'d, 'a> {
     pub(crate) pool: &'d Pool<'a>,
-    pub(crate) excluded: &'d Excluded,
-    pub(crate) asked: &'d [(Dependency, String)],
+    pub(crate) excluded: &'d Excluded<'d>,
+    pub(crate) roots: &'d [Root],
 }
 
 /// Why a package cannot be installed whatever else is.
@@ -52,9 +54,9 @@ fn needed(clause: &Clause) -> Option<Vec<Index>> {
 impl Diagnosis<'_, '_> {
     fn needs_of(&self, index: Index) -> Result<Vec<(String, Vec<Index>)>, String> {
         let mut needs = Vec::new();
-        for dependency in hard_requirements(self.pool.package(index)) {
-            for clause in clauses(dependency, self.pool, true)? {
-                if let Some(any) = needed(&clause)
+        for (dependency, clauses) in self::needs(self.pool, index)? {
+            for clause in &clauses {
+                if let Some(any) = needed(clause)
                     && !any.contains(&index)
                 {
                     needs.push((dependency.to_string(), any));
@@ -64,23 +66,29 @@ impl Diagnosis<'_, '_> {
         Ok(needs)
     }
 
+    /// Why there is no solution, from the solver's proof if there is one.
+    pub(crate) fn explain(&self, conflict: Option<&Conflict>, search: &Search<'_, '_>) -> Explanation {
+        match (self.broken(), conflict) {
+            (Some(explanation), _) => explanation,
+            (None, Some(conflict)) => self.conflicting(conflict, search),
+            (None, None) => Explanation::default(),
+        }
+    }
+
     /// Troubles that follow from packages that are missing or excluded, if there are any.
     pub(crate) fn broken(&self) -> Option<Explanation> {
-        let roots: Vec<(&str, &Dependency, Vec<Index>)> = self
-            .asked
+        let roots: Vec<(&Root, Vec<Index>)> = self
+            .roots
             .iter()
-            .flat_map(|(dependency, text)| {
-                let all = clauses(dependency, self.pool, true).unwrap_or_default();
-                all.into_iter().filter_map(move |clause| Some((text.as_str(), dependency, needed(&clause)?)))
-            })
+            .flat_map(|root| root.clauses.iter().filter_map(move |clause| Some((root, needed(clause)?))))
             .collect();
         let mut needs: BTreeMap<Index, Vec<(String, Vec<Index>)>> = BTreeMap::new();
         let mut broken: BTreeMap<Index, Broken> = BTreeMap::new();
-        let mut queue: VecDeque<Index> = roots.iter().flat_map(|(_, _, any)| any.iter().copied()).collect();
+        let mut queue: VecDeque<Index> = roots.iter().flat_map(|(_, any)| any.iter().copied()).collect();
         let mut seen: BTreeSet<Index> = queue.iter().copied().collect();
         while let Some(index) = queue.pop_front() {
-            if let Some(reason) = self.excluded.get(&index) {
-                broken.insert(index, Broken::Excluded(reason.clone()));
+            if let Some(reason) = self.excluded.get(index) {
+                broken.insert(index, Broken::Excluded(reason));
                 continue;
             }
             match self.needs_of(index) {
@@ -111,29 +119,23 @@ impl Diagnosis<'_, '_> {
             }
         }
         let mut troubles: Vec<Trouble> = Vec::new();
-        for (text, dependency, any) in roots {
+        for (root, any) in roots {
             if any.iter().all(|index| broken.contains_key(index)) {
-                let trouble = self.trail_to_end(text, &dependency.to_string(), &any, &broken);
+                let trouble = self.trail_to_end(root, &any, &broken);
                 if !troubles.contains(&trouble) {
                     troubles.push(trouble);
                 }
             }
         }
         troubles.truncate(MAX_TROUBLES);
-        (!troubles.is_empty()).then_some(Explanation { troubles })
+        (!troubles.is_empty()).then_some(Explanation { troubles, hints: Vec::new() })
     }
 
     /// Follows the preferred candidate of each step to what is missing.
-    fn trail_to_end(
-        &self,
-        request: &str,
-        first: &str,
-        any: &[Index],
-        broken: &BTreeMap<Index, Broken>,
-    ) -> Trouble {
-        let mut trail = Trail { request: request.to_owned(), links: Vec::new() };
+    fn trail_to_end(&self, root: &Root, any: &[Index], broken: &BTreeMap<Index, Broken>) -> Trouble {
+        let mut trail = Trail { request: root.text.clone(), held: root.held, links: Vec::new() };
         let mut also = Vec::new();
-        let (mut text, mut any) = (first, any);
+        let (mut text, mut any) = (root.what.as_str(), any);
         let cause = loop {
             let Some((&best, others)) = any.split_first() else {
                 break self.missing(text);
@@ -175,7 +177,10 @@ impl Diagnosis<'_, '_> {
 
     fn similar(&self, name: &str) -> Vec<String> {
         let mut scored: Vec<(i64, &str)> = Vec::new();
-        for candidate in self.pool.provided_names() {
+        // A name of much other length cannot be similar enough.
+        let near = |other: &str| other.len().abs_diff(name.len()) * 10 <= other.len().max(name.len()) * 3;
+        let names = self.pool.provided_names(near);
+        for candidate in names.iter().map(String::as_str) {
             let score = strsim::normalized_damerau_levenshtein(name, candidate);
             if score >= 0.7 && candidate != name {
                 // Whole thousandths: an order that does not hang on rounding.
@@ -193,14 +198,10 @@ impl Diagnosis<'_, '_> {
     }
 
     /// Troubles read from the solver's proof.
-    pub(crate) fn conflicting(
-        &self,
-        conflict: &Conflict,
-        solver: &Solver<Problem<'_, '_>>,
-        origins: &BTreeMap<Requirement, String>,
-    ) -> Explanation {
-        let graph = conflict.graph(solver);
-        let proof = Proof::new(&graph, solver, origins);
+    fn conflicting(&self, conflict: &Conflict, search: &Search<'_, '_>) -> Explanation {
+        let graph = conflict.graph(&search.solver);
+        let origins = search.origins(self.roots);
+        let proof = Proof::new(&graph, &search.solver, self.roots, &origins);
         let mut troubles: BTreeMap<(usize, String), Trouble> = BTreeMap::new();
         for edge in graph.graph.edge_indices() {
             let (Some((from, to)), Some(weight)) =
@@ -226,7 +227,7 @@ impl Diagnosis<'_, '_> {
         if troubles.is_empty() {
             troubles.push(proof.as_a_whole());
         }
-        Explanation { troubles }
+        Explanation { troubles, hints: Vec::new() }
     }
 
     fn trouble(proof: &Proof<'_, '_, '_>, ends: &[usize], cause: Cause) -> Trouble {
@@ -242,20 +243,20 @@ impl Diagnosis<'_, '_> {
             let text = format!("{} is asked not to be there", self.pool.package(other).id());
             return Some(Self::trouble(proof, &[to], Cause::Other(text)));
         };
-        let package = self.pool.package(own);
         let hits = |dependency: &&Dependency| {
             clauses(dependency, self.pool, false).is_ok_and(|all| {
                 all.iter().any(|clause| matches!(&clause[..], [Literal::None(set)] if set.contains(&other)))
             })
         };
-        let (relation, dependency) = match package.conflicts.iter().find(hits) {
+        let (relation, dependency) = match self.pool.list(own, List::Conflicts).iter().find(hits) {
             Some(dependency) => (CONFLICTS, dependency),
             None => {
-                (OBSOLETES, package.obsoletes.iter().find(|d| self.pool.obsoleted(d, own).contains(&other))?)
+                let mut obsoletes = self.pool.list(own, List::Obsoletes).iter();
+                (OBSOLETES, obsoletes.find(|d| self.pool.obsoleted(d, own).contains(&other))?)
             }
         };
         let cause = Cause::Conflict {
-            package: package.id(),
+            package: self.pool.package(own).id(),
             relation,
             dependency: dependency.to_string(),
             other: self.pool.package(other).id(),
@@ -282,7 +283,7 @@ impl Diagnosis<'_, '_> {
         let &(from, by) = proof.parents.get(&off)?;
         let cause = match proof.package(from) {
             None => {
-                let dependency = proof.origins.get(&by)?.clone();
+                let dependency = proof.roots[*proof.origins.get(&by)?].text.clone();
                 Cause::Condition { package: "the request".to_owned(), dependency }
             }
             Some(own) => {
@@ -321,14 +322,17 @@ struct Proof<'g, 'p, 'a> {
     parents: BTreeMap<usize, (usize, Requirement)>,
     root: usize,
     solver: &'g Solver<Problem<'p, 'a>>,
-    origins: &'g BTreeMap<Requirement, String>,
+    roots: &'g [Root],
+    /// Which root a requirement of the request comes from.
+    origins: &'g BTreeMap<Requirement, usize>,
 }
 
 impl<'g, 'p, 'a> Proof<'g, 'p, 'a> {
     fn new(
         graph: &resolvo::conflict::ConflictGraph,
         solver: &'g Solver<Problem<'p, 'a>>,
-        origins: &'g BTreeMap<Requirement, String>,
+        roots: &'g [Root],
+        origins: &'g BTreeMap<Requirement, usize>,
     ) -> Self {
         let nodes: Vec<ConflictNode> = graph.graph.node_indices().map(|node| graph.graph[node]).collect();
         let mut edges: BTreeMap<usize, BTreeSet<(Option<u32>, usize, Requirement)>> = BTreeMap::new();
@@ -354,7 +358,7 @@ impl<'g, 'p, 'a> Proof<'g, 'p, 'a> {
                 }
             }
         }
-        Self { nodes, parents, root, solver, origins }
+        Self { nodes, parents, root, solver, roots, origins }
     }
 
     fn solvable(&self, node: usize) -> Option<SolvableId> {
@@ -386,7 +390,8 @@ impl<'g, 'p, 'a> Proof<'g, 'p, 'a> {
             let &(from, requirement) = self.parents.get(&node)?;
             if from == self.root {
                 links.reverse();
-                return Some(Trail { request: self.origins.get(&requirement)?.clone(), links });
+                let root = &self.roots[*self.origins.get(&requirement)?];
+                return Some(Trail { request: root.text.clone(), held: root.held, links });
             }
             let problem = self.solver.provider();
             let package = self.package(from)?;

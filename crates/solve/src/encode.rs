@@ -20,10 +20,15 @@
 //! when the solver backtracks to a decision made before it fired, which happens with soft
 //! requirements in particular.
 //!
-//! Everything is interned, and a package's dependencies are looked at only when the solver asks for them.
+//! Everything is interned, and a package's dependencies are looked at only when the solver asks for them. So a
+//! switch may turn up after the solver has been told what one of its packages requires, and that package does
+//! not turn it on then. A solution in which such a switch is off all the same is not accepted; the
+//! solver starts anew and knows the switch from the beginning (see [`Problem::overlooked`]). A proof that there
+//! is no solution holds in any case, since a missing clause only allows more.
 
 use crate::formula::{Clause, Formula, Literal, without_self};
 use crate::pool::{Index, Pool, Set};
+use crate::universe::List;
 use lazuli_rpm::Dependency;
 use resolvo::{
     Candidates, Condition, ConditionId, ConditionalRequirement, DenseIndex, Dependencies, DependencyProvider,
@@ -31,49 +36,83 @@ use resolvo::{
     StringId, VersionSetId, VersionSetUnionId,
 };
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Display;
+use std::rc::Rc;
 
-/// Packages that must not be chosen, with the reason.
-pub(crate) type Excluded = HashMap<Index, String>;
+/// Packages that must not be chosen, with the reason; each judged when it comes up.
+pub(crate) struct Excluded<'e> {
+    judge: Box<dyn Fn(Index) -> Option<String> + 'e>,
+    known: RefCell<HashMap<Index, Option<String>>>,
+}
+
+impl<'e> Excluded<'e> {
+    /// Exclusion by a rule, which must always give the same answer.
+    pub(crate) fn new(judge: impl Fn(Index) -> Option<String> + 'e) -> Self {
+        Self { judge: Box::new(judge), known: RefCell::default() }
+    }
+
+    /// Why a package must not be chosen, if so.
+    pub(crate) fn get(&self, index: Index) -> Option<String> {
+        if let Some(known) = self.known.borrow().get(&index) {
+            return known.clone();
+        }
+        let reason = (self.judge)(index);
+        self.known.borrow_mut().insert(index, reason.clone());
+        reason
+    }
+}
+
+/// In what order the packages of one name are tried: lower keys first.
+pub(crate) type Order<'o> = dyn Fn(Index) -> (u8, Index) + 'o;
 
 /// The two candidates of "one of these packages is installed".
 #[derive(Clone, Copy)]
 struct Switch {
-    name: NameId,
-    on: SolvableId,
-    off: SolvableId,
+    number: usize,
 }
 
-/// A name as the solver knows it.
-struct Name {
-    label: String,
-    candidates: Vec<SolvableId>,
+impl Switch {
+    fn name(self) -> NameId {
+        NameId::from_index(2 * self.number + 1)
+    }
+
+    fn on(self) -> SolvableId {
+        SolvableId::from_index(4 * self.number + 1)
+    }
+
+    fn off(self) -> SolvableId {
+        SolvableId::from_index(4 * self.number + 3)
+    }
+
+    /// The switch that a candidate is of, and whether the candidate is `on`.
+    fn of(id: SolvableId) -> Option<(Self, bool)> {
+        let raw = id.to_index();
+        (raw % 2 == 1).then_some((Self { number: raw / 4 }, raw % 4 == 1))
+    }
 }
 
 /// Numbers for things, given out in the order in which they first appear.
 #[derive(Default)]
 struct Interned {
-    names: Vec<Name>,
     sets: Vec<(NameId, Vec<SolvableId>)>,
     set_ids: HashMap<(NameId, Vec<SolvableId>), VersionSetId>,
     unions: Vec<Vec<VersionSetId>>,
     union_ids: HashMap<Vec<VersionSetId>, VersionSetUnionId>,
     strings: Vec<String>,
-    /// The names of made-up candidates, which are numbered after the packages.
-    made_up: Vec<NameId>,
-    switches: HashMap<Set, Switch>,
+    switches: Vec<Set>,
+    switch_ids: HashMap<Set, usize>,
     /// The switches that a package turns on.
     turned_on: HashMap<Index, Vec<Switch>>,
 }
 
 /// The universe as the solver's dependency provider.
+#[derive(Clone)]
 pub(crate) struct Problem<'p, 'a> {
     pub(crate) pool: &'p Pool<'a>,
-    excluded: &'p Excluded,
-    /// The name of each package.
-    name_of: Vec<NameId>,
-    interned: RefCell<Interned>,
+    excluded: &'p Excluded<'p>,
+    order: &'p Order<'p>,
+    interned: Rc<RefCell<Interned>>,
 }
 
 /// Requirements and constraints of one package or of the request.
@@ -84,80 +123,38 @@ pub(crate) struct Encoded {
     forbidden: BTreeMap<NameId, Vec<Index>>,
 }
 
+/// The name of what cannot be had: it has no candidates. Slots have the even numbers after it and switches the odd
+/// ones; candidates are numbered likewise.
+const NOTHING: usize = 0;
+
 impl<'p, 'a> Problem<'p, 'a> {
-    /// Prepares the translation. `asked` are the formulas of the request; `weak` says whether weak
-    /// dependencies will be asked for later.
-    pub(crate) fn new(pool: &'p Pool<'a>, excluded: &'p Excluded, asked: &[Formula], weak: bool) -> Self {
-        let mut interned = Interned::default();
-        // Name 0 has no candidates: what cannot be had.
-        interned.names.push(Name { label: "nothing".to_owned(), candidates: Vec::new() });
-        let mut name_of = Vec::with_capacity(pool.packages.len());
-        for (index, package) in (0..).zip(&pool.packages) {
-            let label = &package.nevra.name;
-            if interned.names.len() == 1 || interned.names.last().is_none_or(|name| name.label != *label) {
-                interned.names.push(Name { label: label.clone(), candidates: Vec::new() });
-            }
-            let name = interned.names.len() - 1;
-            interned.names[name].candidates.push(solvable(index));
-            name_of.push(NameId::from_index(name));
-        }
-        let problem = Self { pool, excluded, name_of, interned: RefCell::new(interned) };
-        problem.place_switches(asked, weak);
-        problem
-    }
-
-    /// Makes all switches there are. They must exist before the first package is looked at, since
-    /// packages require those that they turn on.
-    fn place_switches(&self, asked: &[Formula], weak: bool) {
-        for formula in asked {
-            self.mark(&formula.clauses(true).unwrap_or_default());
-        }
-        let rich = |dependency: &&Dependency| dependency.is_rich();
-        for (index, package) in (0..).zip(&self.pool.packages) {
-            let weak_list: &[Dependency] = if weak { &package.recommends } else { &[] };
-            for dependency in package.requires.iter().chain(weak_list).filter(rich) {
-                if let Ok(formula) = Formula::of(dependency, self.pool) {
-                    self.mark(&formula.clauses(true).unwrap_or_default());
-                }
-            }
-            for dependency in package.conflicts.iter().filter(rich) {
-                if let Ok(formula) = Formula::of(dependency, self.pool) {
-                    let mut clauses = formula.clauses(false).unwrap_or_default();
-                    for clause in &mut clauses {
-                        without_self(clause, index);
-                    }
-                    self.mark(&clauses);
-                }
-            }
-        }
-    }
-
-    fn mark(&self, clauses: &[Clause]) {
-        for clause in clauses.iter().filter(|clause| clause.len() > 1) {
-            for literal in clause {
-                if let Literal::None(set) = literal {
-                    self.switch(set);
-                }
-            }
-        }
+    /// A problem over a pool.
+    pub(crate) fn new(pool: &'p Pool<'a>, excluded: &'p Excluded<'p>, order: &'p Order<'p>) -> Self {
+        Self { pool, excluded, order, interned: Rc::default() }
     }
 
     fn switch(&self, set: &Set) -> Switch {
         let mut interned = self.interned.borrow_mut();
-        if let Some(switch) = interned.switches.get(set) {
-            return *switch;
+        if let Some(&number) = interned.switch_ids.get(set) {
+            return Switch { number };
         }
-        let name = NameId::from_index(interned.names.len());
-        let first = self.pool.packages.len() + interned.made_up.len();
-        let switch =
-            Switch { name, on: SolvableId::from_index(first), off: SolvableId::from_index(first + 1) };
-        interned.names.push(Name { label: "condition".to_owned(), candidates: vec![switch.on, switch.off] });
-        interned.made_up.extend([name, name]);
-        interned.switches.insert(set.clone(), switch);
+        let switch = Switch { number: interned.switches.len() };
+        interned.switches.push(set.clone());
+        interned.switch_ids.insert(set.clone(), switch.number);
         for &package in set.iter() {
             interned.turned_on.entry(package).or_default().push(switch);
         }
         switch
+    }
+
+    /// Whether a solution has a switch that is off although one of its packages is chosen.
+    pub(crate) fn overlooked(&self, solution: &[SolvableId]) -> bool {
+        let chosen: HashSet<Index> = solution.iter().filter_map(|&id| self.index(id)).collect();
+        let interned = self.interned.borrow();
+        let wrong = |(switch, on): (Switch, bool)| {
+            !on && interned.switches[switch.number].iter().any(|package| chosen.contains(package))
+        };
+        solution.iter().filter_map(|&id| Switch::of(id)).any(wrong)
     }
 
     /// The requirement that exactly this package is installed.
@@ -168,13 +165,33 @@ impl<'p, 'a> Problem<'p, 'a> {
     /// The package that a solvable is, if it is not made up.
     pub(crate) fn index(&self, id: SolvableId) -> Option<Index> {
         let raw = id.to_index();
-        if raw < self.pool.packages.len() { Index::try_from(raw).ok() } else { None }
+        if raw % 2 == 0 { Index::try_from(raw / 2).ok() } else { None }
     }
 
-    fn name_of_solvable(&self, id: SolvableId) -> NameId {
-        match self.name_of.get(id.to_index()) {
-            Some(name) => *name,
-            None => self.interned.borrow().made_up[id.to_index() - self.pool.packages.len()],
+    fn name_of(&self, package: Index) -> NameId {
+        NameId::from_index(2 * self.pool.package(package).slot as usize + 2)
+    }
+
+    fn candidates(&self, name: NameId) -> Vec<SolvableId> {
+        let raw = name.to_index();
+        if raw == NOTHING {
+            return Vec::new();
+        }
+        if raw % 2 == 1 {
+            let switch = Switch { number: raw / 2 };
+            return vec![switch.on(), switch.off()];
+        }
+        let slot = (raw / 2 - 1) as u32;
+        let named = self.pool.named(&self.pool.slot_label(slot));
+        named.iter().filter(|&&index| self.pool.package(index).slot == slot).map(|&i| solvable(i)).collect()
+    }
+
+    fn label(&self, name: NameId) -> String {
+        let raw = name.to_index();
+        match raw {
+            NOTHING => "nothing".to_owned(),
+            _ if raw % 2 == 1 => "condition".to_owned(),
+            _ => self.pool.slot_label((raw / 2 - 1) as u32),
         }
     }
 
@@ -198,18 +215,18 @@ impl<'p, 'a> Problem<'p, 'a> {
         let mut groups: Vec<(NameId, Vec<SolvableId>)> = Vec::new();
         let mut places: HashMap<NameId, usize> = HashMap::new();
         for &package in packages {
-            let name = self.name_of[package as usize];
+            let name = self.name_of(package);
             let place = *places.entry(name).or_insert(groups.len());
             if place == groups.len() {
                 groups.push((name, Vec::new()));
             }
             groups[place].1.push(solvable(package));
         }
-        let switches = off.iter().map(|switch| (switch.name, vec![switch.off]));
+        let switches = off.iter().map(|switch| (switch.name(), vec![switch.off()]));
         let all = switches.chain(groups);
         let sets: Vec<_> = all.map(|(name, members)| self.version_set(name, members)).collect();
         match sets[..] {
-            [] => Requirement::Single(self.version_set(NameId::from_index(0), Vec::new())),
+            [] => Requirement::Single(self.version_set(NameId::from_index(NOTHING), Vec::new())),
             [one] => Requirement::Single(one),
             _ => {
                 let mut interned = self.interned.borrow_mut();
@@ -249,11 +266,11 @@ impl<'p, 'a> Problem<'p, 'a> {
             && let [set] = none[..]
         {
             for &package in set.iter() {
-                encoded.forbidden.entry(self.name_of[package as usize]).or_default().push(package);
+                encoded.forbidden.entry(self.name_of(package)).or_default().push(package);
             }
             return None;
         }
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         any.retain(|package| seen.insert(*package));
         let off: Vec<Switch> = none.iter().map(|set| self.switch(set)).collect();
         let requirement = self.any_of(&off, &any);
@@ -264,26 +281,23 @@ impl<'p, 'a> Problem<'p, 'a> {
     /// Everything a package asks for. An error is a reason why it cannot be installed.
     fn of_package(&self, own: Index) -> Result<Encoded, String> {
         let mut encoded = Encoded::default();
-        let package = self.pool.package(own);
-        for dependency in hard_requirements(package) {
-            for clause in clauses(dependency, self.pool, true)? {
-                self.add_clause(&mut encoded, &clause, Some(own));
+        for (_, clauses) in needs(self.pool, own)?.iter().chain(&bans(self.pool, own)?) {
+            for clause in clauses {
+                self.add_clause(&mut encoded, clause, Some(own));
             }
         }
-        for dependency in &package.conflicts {
-            for mut clause in clauses(dependency, self.pool, false)? {
-                without_self(&mut clause, own);
-                self.add_clause(&mut encoded, &clause, Some(own));
-            }
-        }
-        for dependency in &package.obsoletes {
+        let installed = self.pool.package(own).is_installed();
+        for dependency in self.pool.list(own, List::Obsoletes) {
             for obsoleted in self.pool.obsoleted(dependency, own) {
-                encoded.forbidden.entry(self.name_of[obsoleted as usize]).or_default().push(obsoleted);
+                // RPM minds what a package obsoletes when the package comes, not later.
+                if !(installed && self.pool.package(obsoleted).is_installed()) {
+                    encoded.forbidden.entry(self.name_of(obsoleted)).or_default().push(obsoleted);
+                }
             }
         }
         let switches = self.interned.borrow().turned_on.get(&own).cloned().unwrap_or_default();
         for switch in switches {
-            let set = self.version_set(switch.name, vec![switch.on]);
+            let set = self.version_set(switch.name(), vec![switch.on()]);
             encoded.requirements.push(Requirement::Single(set).into());
         }
         Ok(encoded)
@@ -291,19 +305,18 @@ impl<'p, 'a> Problem<'p, 'a> {
 
     /// Whether a solvable is a switch that is off.
     pub(crate) fn is_off(&self, id: SolvableId) -> bool {
-        // Switches are made in pairs, `on` first.
-        self.index(id).is_none() && (id.to_index() - self.pool.packages.len()) % 2 == 1
+        Switch::of(id).is_some_and(|(_, on)| !on)
     }
 
     /// The text by which a package came to a requirement.
     pub(crate) fn requirement_text(&self, own: Index, wanted: Requirement) -> Option<String> {
-        let mut list = hard_requirements(self.pool.package(own));
+        let mut list = self.pool.hard_requirements(own);
         list.find(|dependency| self.becomes(dependency, true, own, wanted)).map(ToString::to_string)
     }
 
     /// The text by which a package forbids a combination, if that is what the requirement stands for.
     pub(crate) fn forbidden_text(&self, own: Index, wanted: Requirement) -> Option<String> {
-        let mut list = self.pool.package(own).conflicts.iter();
+        let mut list = self.pool.list(own, List::Conflicts).iter();
         list.find(|dependency| self.becomes(dependency, false, own, wanted)).map(ToString::to_string)
     }
 
@@ -320,7 +333,7 @@ impl<'p, 'a> Problem<'p, 'a> {
     pub(crate) fn constraints(&self, encoded: &Encoded) -> Vec<VersionSetId> {
         let mut constraints = Vec::new();
         for (&name, forbidden) in &encoded.forbidden {
-            let all = self.interned.borrow().names[name.to_index()].candidates.clone();
+            let all = self.candidates(name);
             let allowed = all.into_iter().filter(|id| !forbidden.iter().any(|&bad| solvable(bad) == *id));
             constraints.push(self.version_set(name, allowed.collect()));
         }
@@ -334,10 +347,58 @@ impl<'p, 'a> Problem<'p, 'a> {
     }
 }
 
-/// The requirements that must be met; those marked `MISSINGOK` need not be.
-pub(crate) fn hard_requirements(package: &lazuli_repo::Package) -> impl Iterator<Item = &Dependency> {
-    let optional = lazuli_rpm::DependencyFlags::MISSINGOK;
-    package.requires.iter().filter(move |d| !d.flags.contains(optional) && !crate::features::is_feature(d))
+/// A dependency with its clauses.
+pub(crate) type Need<'d> = (&'d Dependency, Vec<Clause>);
+
+/// What a package requires, or why it can never be installed. Of an installed package only what is met
+/// today: the rest is not for this transaction to mend, and no reason to refuse it.
+pub(crate) fn needs<'d>(pool: &'d Pool<'_>, own: Index) -> Result<Vec<Need<'d>>, String> {
+    let installed = pool.package(own).is_installed();
+    let unknown = |d: &&Dependency| crate::features::is_feature(d) && !crate::features::is_supported(d);
+    if !installed && let Some(feature) = pool.list(own, List::Requires).iter().find(unknown) {
+        return Err(format!("it needs the package format feature `{feature}`, which is not implemented"));
+    }
+    let mut needs = Vec::new();
+    for dependency in pool.hard_requirements(own) {
+        let mut clauses = clauses(dependency, pool, true)?;
+        if installed {
+            clauses.retain(|clause| holds_today(clause, pool));
+        }
+        needs.push((dependency, clauses));
+    }
+    Ok(needs)
+}
+
+/// What a package must not be together with, as [`needs`].
+pub(crate) fn bans<'d>(pool: &'d Pool<'_>, own: Index) -> Result<Vec<Need<'d>>, String> {
+    let installed = pool.package(own).is_installed();
+    let mut bans = Vec::new();
+    for dependency in pool.list(own, List::Conflicts) {
+        let mut clauses = clauses(dependency, pool, false)?;
+        for clause in &mut clauses {
+            without_self(clause, own);
+        }
+        if installed {
+            clauses.retain_mut(|clause| {
+                // A conflict with what is installed today is bygone; one with what may come is not.
+                if let [Literal::None(set)] = &mut clause[..] {
+                    *set = set.iter().copied().filter(|&other| !pool.package(other).is_installed()).collect();
+                    return true;
+                }
+                holds_today(clause, pool)
+            });
+        }
+        bans.push((dependency, clauses));
+    }
+    Ok(bans)
+}
+
+fn holds_today(clause: &Clause, pool: &Pool<'_>) -> bool {
+    let any = |set: &Set| set.iter().any(|&package| pool.package(package).is_installed());
+    clause.iter().any(|literal| match literal {
+        Literal::Some(set) => any(set),
+        Literal::None(set) => !any(set),
+    })
 }
 
 /// The clauses of a dependency, or why it cannot be handled.
@@ -352,7 +413,7 @@ pub(crate) fn clauses(
 }
 
 fn solvable(index: Index) -> SolvableId {
-    SolvableId::from_index(index as usize)
+    SolvableId::from_index(2 * index as usize)
 }
 
 impl Interner for Problem<'_, '_> {
@@ -362,12 +423,12 @@ impl Interner for Problem<'_, '_> {
     fn display_solvable(&self, solvable: SolvableId) -> impl Display + '_ {
         match self.index(solvable) {
             Some(index) => self.pool.package(index).id(),
-            None => self.interned.borrow().names[self.name_of_solvable(solvable).to_index()].label.clone(),
+            None => "condition".to_owned(),
         }
     }
 
     fn display_name(&self, name: NameId) -> impl Display + '_ {
-        self.interned.borrow().names[name.to_index()].label.clone()
+        self.label(name)
     }
 
     fn display_version_set(&self, set: VersionSetId) -> impl Display + '_ {
@@ -384,7 +445,10 @@ impl Interner for Problem<'_, '_> {
     }
 
     fn solvable_name(&self, solvable: SolvableId) -> NameId {
-        self.name_of_solvable(solvable)
+        match Switch::of(solvable) {
+            Some((switch, _)) => switch.name(),
+            None => self.name_of((solvable.to_index() / 2) as Index),
+        }
     }
 
     fn version_sets_in_union(&self, union: VersionSetUnionId) -> impl Iterator<Item = VersionSetId> {
@@ -410,11 +474,11 @@ impl DependencyProvider for Problem<'_, '_> {
     }
 
     async fn get_candidates(&self, name: NameId) -> Option<Candidates> {
-        let candidates = self.interned.borrow().names[name.to_index()].candidates.clone();
+        let candidates = self.candidates(name);
         let mut excluded = Vec::new();
         for &candidate in &candidates {
-            if let Some(reason) = self.index(candidate).and_then(|index| self.excluded.get(&index)) {
-                excluded.push((candidate, self.string(reason.clone())));
+            if let Some(reason) = self.index(candidate).and_then(|index| self.excluded.get(index)) {
+                excluded.push((candidate, self.string(reason)));
             }
         }
         Some(Candidates {
@@ -426,8 +490,7 @@ impl DependencyProvider for Problem<'_, '_> {
     }
 
     async fn sort_candidates(&self, _: &SolverCache<Self>, solvables: &mut [SolvableId]) {
-        // Packages of one name are numbered best first.
-        solvables.sort_unstable();
+        solvables.sort_by_key(|&id| self.index(id).map_or((0, id.to_index() as Index), |i| (self.order)(i)));
     }
 
     async fn get_dependencies(&self, id: SolvableId) -> Dependencies {

@@ -12,6 +12,8 @@ pub const OBSOLETES: &str = "obsoletes";
 pub struct Explanation {
     /// The troubles, those of the first request first.
     pub troubles: Vec<Trouble>,
+    /// What would make it possible, one line each: options that were tried and helped.
+    pub hints: Vec<String>,
 }
 
 /// One thing that stands in the way.
@@ -28,8 +30,10 @@ pub struct Trouble {
 /// The way from a text of the request to a package or a dependency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trail {
-    /// What was asked for.
+    /// What was asked for, or the installed package that it starts from.
     pub request: String,
+    /// Whether it starts from an installed package, which is to stay.
+    pub held: bool,
     /// Which package requires what, step by step.
     pub links: Vec<Link>,
 }
@@ -112,12 +116,15 @@ impl fmt::Display for Trouble {
         match &self.trails[..] {
             [] => write!(f, "the request contradicts itself:")?,
             [trail] => {
-                write!(f, "`{}` cannot be had:", trail.request)?;
+                write!(f, "`{}` cannot {}:", trail.request, if trail.held { "stay" } else { "be had" })?;
                 trail.write(f, "    ")?;
             }
             [first, rest @ ..] => {
+                let asked: Vec<&Trail> = self.trails.iter().filter(|trail| !trail.held).collect();
                 if rest.iter().all(|trail| trail.request == first.request) {
                     write!(f, "`{}` needs what cannot be together:", first.request)?;
+                } else if let ([one], true) = (&asked[..], asked.len() < self.trails.len()) {
+                    write!(f, "`{}` does not go together with what is installed:", one.request)?;
                 } else {
                     write!(f, "`{}`", first.request)?;
                     for trail in rest {
@@ -126,7 +133,8 @@ impl fmt::Display for Trouble {
                     write!(f, " cannot be had together:")?;
                 }
                 for (number, trail) in (1..).zip(&self.trails) {
-                    write!(f, "\n  {number}. `{}` is asked for", trail.request)?;
+                    let verb = if trail.held { "is installed" } else { "is asked for" };
+                    write!(f, "\n  {number}. `{}` {verb}", trail.request)?;
                     trail.write(f, "     ")?;
                 }
             }
@@ -141,8 +149,13 @@ impl fmt::Display for Trouble {
 
 impl Trouble {
     fn advise(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut requests: Vec<_> = self.trails.iter().map(|trail| format!("`{}`", trail.request)).collect();
+        let asked = self.trails.iter().filter(|trail| !trail.held);
+        let mut requests: Vec<_> = asked.map(|trail| format!("`{}`", trail.request)).collect();
         requests.dedup();
+        if requests.is_empty() && !self.trails.is_empty() {
+            // Nobody asked for anything that could be left out; the hints say what can be done.
+            return Ok(());
+        }
         let leave_out = format!("leave out {}", requests.join(" or "));
         match &self.cause {
             Cause::Missing { dependency, offers, nearest } => {
@@ -208,6 +221,9 @@ impl fmt::Display for Explanation {
                 f.write_str("\n\n")?;
             }
             write!(f, "{trouble}")?;
+        }
+        for hint in &self.hints {
+            write!(f, "\n  or: {hint}")?;
         }
         Ok(())
     }

@@ -1,17 +1,23 @@
 //! What the solver chose, and why.
 
-use crate::encode::hard_requirements;
 use crate::formula::Formula;
-use crate::pool::{Index, Pool};
+use crate::pool::{Index, Origin, Pool};
+use crate::search::Root;
+use crate::universe::{List, PackageId};
 use lazuli_repo::Package;
-use lazuli_rpm::Dependency;
+use lazuli_rpm::{Dependency, Nevra};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Package records that together meet a request.
+pub type Solution<'a> = Answer<&'a Package>;
 
 /// Packages that together meet a request.
 #[derive(Debug, Clone)]
-pub struct Solution<'a> {
+pub struct Answer<P> {
     /// The packages, sorted by name.
-    pub packages: Vec<&'a Package>,
+    pub packages: Vec<P>,
+    /// Their names and versions, in the same order.
+    pub nevras: Vec<Nevra>,
     /// For each package, in the same order, why it is there.
     pub reasons: Vec<Reason>,
     /// Weak dependencies of the packages that could not be met.
@@ -26,14 +32,14 @@ pub enum Reason {
     Requested(String),
     /// The package at place `by` of the solution requires it.
     Required {
-        /// Place in [`Solution::packages`].
+        /// Place in [`Answer::packages`].
         by: usize,
         /// The requirement.
         dependency: String,
     },
     /// The package at place `by` of the solution recommends it.
     Recommended {
-        /// Place in [`Solution::packages`].
+        /// Place in [`Answer::packages`].
         by: usize,
         /// The recommendation.
         dependency: String,
@@ -51,14 +57,22 @@ pub struct Skipped {
     pub dependency: String,
 }
 
-impl<'a> Solution<'a> {
+impl<'a> Answer<&'a Package> {
     /// The package of that name.
     pub fn get(&self, name: &str) -> Option<&'a Package> {
         self.place(name).map(|place| self.packages[place])
     }
+}
+
+impl<P> Answer<P> {
+    /// The same solution with other names for its packages.
+    pub(crate) fn map<Q>(self, of: impl Fn(P) -> Q) -> Answer<Q> {
+        let Self { packages, nevras, reasons, skipped } = self;
+        Answer { packages: packages.into_iter().map(of).collect(), nevras, reasons, skipped }
+    }
 
     fn place(&self, name: &str) -> Option<usize> {
-        self.packages.iter().position(|package| package.nevra.name == name)
+        self.nevras.iter().position(|nevra| nevra.name == name)
     }
 
     /// The chain that leads from the request to the package, one line a link; `None` if it is not there.
@@ -66,21 +80,17 @@ impl<'a> Solution<'a> {
         let mut place = self.place(name)?;
         let mut lines = Vec::new();
         loop {
-            let package = self.packages[place].id();
+            let package = &self.nevras[place];
             match &self.reasons[place] {
                 Reason::Requested(text) => lines.push(format!("{package} was asked for by `{text}`")),
                 Reason::Supplements(what) => lines.push(format!("{package} supplements {what}")),
                 Reason::Required { by, dependency } => {
-                    lines
-                        .push(format!("{package} is required by {} ({dependency})", self.packages[*by].id()));
+                    lines.push(format!("{package} is required by {} ({dependency})", self.nevras[*by]));
                     place = *by;
                     continue;
                 }
                 Reason::Recommended { by, dependency } => {
-                    lines.push(format!(
-                        "{package} is recommended by {} ({dependency})",
-                        self.packages[*by].id()
-                    ));
+                    lines.push(format!("{package} is recommended by {} ({dependency})", self.nevras[*by]));
                     place = *by;
                     continue;
                 }
@@ -92,27 +102,27 @@ impl<'a> Solution<'a> {
 }
 
 /// A reason before the places of packages are known.
-enum Why {
-    Requested(String),
+pub(crate) enum Why {
+    /// The place of the root.
+    Requested(usize),
     Required(Index, String),
     Recommended(Index, String),
     Supplements(String),
 }
 
-/// Gives each chosen package its reason by a breadth-first walk from the request, first over hard
+/// Gives each chosen package its reason by a breadth-first walk from the roots, in their order, first over hard
 /// dependencies, then over weak ones. A package that nothing leads to is left out: an alternative that was
 /// tried before a better one turned up. (No requirement of the others can depend on it, or it would have
 /// been reached.)
-pub(crate) fn explain<'a>(
-    pool: &Pool<'a>,
+pub(crate) fn explain(
+    pool: &Pool<'_>,
     chosen: &BTreeSet<Index>,
-    asked: &[(Dependency, String)],
+    roots: &[Root],
     weak: bool,
-    skipped: Vec<Skipped>,
-) -> Solution<'a> {
+) -> BTreeMap<Index, Why> {
     let mut walk = Walk { pool, chosen, reasons: BTreeMap::new(), queue: VecDeque::new() };
-    for (dependency, text) in asked {
-        walk.reach(dependency, || Why::Requested(text.clone()));
+    for (place, root) in roots.iter().enumerate() {
+        walk.reach(&root.formula, || Why::Requested(place));
     }
     walk.follow_requirements();
     let mut before = 0;
@@ -121,21 +131,32 @@ pub(crate) fn explain<'a>(
         walk.follow_weak();
         walk.follow_requirements();
     }
-    let places: BTreeMap<Index, usize> = walk.reasons.keys().copied().zip(0..).collect();
-    Solution {
-        packages: walk.reasons.keys().map(|&index| pool.package(index)).collect(),
-        reasons: walk
-            .reasons
-            .into_values()
-            .map(|why| match why {
-                Why::Requested(text) => Reason::Requested(text),
-                Why::Required(by, dependency) => Reason::Required { by: places[&by], dependency },
-                Why::Recommended(by, dependency) => Reason::Recommended { by: places[&by], dependency },
-                Why::Supplements(what) => Reason::Supplements(what),
-            })
-            .collect(),
-        skipped,
+    walk.reasons
+}
+
+/// The reasons as those who asked see them.
+pub(crate) fn of(
+    pool: &Pool<'_>,
+    roots: &[Root],
+    whys: BTreeMap<Index, Why>,
+    skipped: Vec<Skipped>,
+) -> Answer<PackageId> {
+    let mut whys: Vec<(Index, Why)> = whys.into_iter().collect();
+    whys.sort_by_key(|(index, _)| (&pool.package(*index).nevra.name, *index));
+    let places: BTreeMap<Index, usize> = whys.iter().map(|(index, _)| *index).zip(0..).collect();
+    let mut solution = Answer { packages: Vec::new(), nevras: Vec::new(), reasons: Vec::new(), skipped };
+    for (index, why) in whys {
+        let Origin::Available(id) = pool.package(index).origin else { continue };
+        solution.packages.push(id);
+        solution.nevras.push(pool.package(index).nevra.clone());
+        solution.reasons.push(match why {
+            Why::Requested(root) => Reason::Requested(roots[root].text.clone()),
+            Why::Required(by, dependency) => Reason::Required { by: places[&by], dependency },
+            Why::Recommended(by, dependency) => Reason::Recommended { by: places[&by], dependency },
+            Why::Supplements(what) => Reason::Supplements(what),
+        });
     }
+    solution
 }
 
 struct Walk<'w, 'a> {
@@ -147,11 +168,9 @@ struct Walk<'w, 'a> {
 
 impl Walk<'_, '_> {
     /// Gives a reason to the chosen packages that help to meet a dependency and have none yet.
-    fn reach(&mut self, dependency: &Dependency, why: impl Fn() -> Why) {
+    fn reach(&mut self, formula: &Formula, why: impl Fn() -> Why) {
         let mut helpers = Vec::new();
-        if let Ok(formula) = Formula::of(dependency, self.pool) {
-            formula.positive_packages(&mut helpers);
-        }
+        formula.positive_packages(&mut helpers);
         for package in helpers {
             if self.chosen.contains(&package) && !self.reasons.contains_key(&package) {
                 self.reasons.insert(package, why());
@@ -160,10 +179,16 @@ impl Walk<'_, '_> {
         }
     }
 
+    fn reach_by(&mut self, dependency: &Dependency, why: impl Fn() -> Why) {
+        if let Ok(formula) = Formula::of(dependency, self.pool) {
+            self.reach(&formula, why);
+        }
+    }
+
     fn follow_requirements(&mut self) {
         while let Some(by) = self.queue.pop_front() {
-            for dependency in hard_requirements(self.pool.package(by)) {
-                self.reach(dependency, || Why::Required(by, dependency.to_string()));
+            for dependency in self.pool.hard_requirements(by) {
+                self.reach_by(dependency, || Why::Required(by, dependency.to_string()));
             }
         }
     }
@@ -171,8 +196,8 @@ impl Walk<'_, '_> {
     fn follow_weak(&mut self) {
         let known: Vec<Index> = self.reasons.keys().copied().collect();
         for by in known {
-            for dependency in &self.pool.package(by).recommends {
-                self.reach(dependency, || Why::Recommended(by, dependency.to_string()));
+            for dependency in self.pool.list(by, List::Recommends) {
+                self.reach_by(dependency, || Why::Recommended(by, dependency.to_string()));
             }
         }
         for &package in self.chosen {
@@ -183,7 +208,7 @@ impl Walk<'_, '_> {
             if self.reasons.contains_key(&package) {
                 continue;
             }
-            if let Some(dependency) = self.pool.package(package).supplements.iter().find(holds) {
+            if let Some(dependency) = self.pool.list(package, List::Supplements).iter().find(holds) {
                 self.reasons.insert(package, Why::Supplements(dependency.to_string()));
                 self.queue.push_back(package);
             }

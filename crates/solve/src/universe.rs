@@ -87,6 +87,12 @@ pub trait Universe {
     /// How big a package is.
     fn size(&self, package: PackageId) -> Size;
 
+    /// Bytes that tell apart packages of the same name, version and architecture, such as a checksum. Of
+    /// those with equal bytes only the first by priority and cost is considered.
+    fn tie_break(&self, _package: PackageId) -> Vec<u8> {
+        Vec::new()
+    }
+
     /// The repository that a package is from.
     fn repository(&self, _package: PackageId) -> &str {
         ""
@@ -224,6 +230,10 @@ impl Universe for Packages<'_> {
         let package = self.package(package);
         Size { package: package.package_size, installed: package.installed_size }
     }
+
+    fn tie_break(&self, package: PackageId) -> Vec<u8> {
+        self.package(package).checksum.as_bytes().to_vec()
+    }
 }
 
 /// One of several repositories.
@@ -357,6 +367,11 @@ impl Universe for Repositories<'_> {
     fn size(&self, package: PackageId) -> Size {
         let (member, local) = self.member(package);
         member.universe.size(local)
+    }
+
+    fn tie_break(&self, package: PackageId) -> Vec<u8> {
+        let (member, local) = self.member(package);
+        member.universe.tie_break(local)
     }
 
     fn repository(&self, package: PackageId) -> &str {

@@ -3,6 +3,7 @@
 use super::{Package, Request, Solution, ids, package, solve};
 use crate::formula::Formula;
 use crate::pool::Pool;
+use crate::universe::{List, Packages, Universe};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -63,7 +64,8 @@ fn outcome(universe: &[String], request: &Request) -> Result<Vec<String>, String
 fn check_consistent(chosen: &[&Package], request: &Request) -> Result<(), TestCaseError> {
     let owned: Vec<Package> = chosen.iter().map(|package| (*package).clone()).collect();
     let asked: Vec<_> = request.install.iter().map(|text| crate::parse(text).expect("parses")).collect();
-    let pool = Pool::new(&owned, &asked);
+    let universe = Packages::new(&owned);
+    let pool = Pool::new(&universe, &asked);
     let installed = |_| true;
     for dependency in &asked {
         prop_assert!(
@@ -72,7 +74,10 @@ fn check_consistent(chosen: &[&Package], request: &Request) -> Result<(), TestCa
         );
     }
     let mut names = BTreeSet::new();
-    for (index, package) in (0..).zip(&pool.packages) {
+    for package in &owned {
+        let at = |id| pool.of_id(id).filter(|&index| pool.package(index).nevra == package.nevra);
+        let index = universe.named(&package.nevra.name).into_iter().find_map(at).expect("is there");
+        prop_assert!(pool.list(index, List::Requires) == package.requires);
         prop_assert!(names.insert(&package.nevra.name), "{} twice", package.nevra.name);
         for dependency in &package.requires {
             let formula = Formula::of(dependency, &pool).expect("understood");
