@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 /// What went wrong with a path, and while doing what.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {op} {path}: {source}{hint}", path = .path.display(), hint = hint(.source))]
+#[error("cannot {op} {path}: {source}", path = .path.display())]
 pub struct Error {
     /// The attempted operation as a verb phrase, for example `read`.
     pub op: &'static str,
@@ -30,15 +30,6 @@ pub struct Error {
 
 /// The result of an operation on a path.
 pub type Result<T> = std::result::Result<T, Error>;
-
-fn hint(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::StorageFull => " (free some space, or run `lazuli store gc`)",
-        io::ErrorKind::QuotaExceeded => " (the disk quota is used up; run `lazuli store gc`)",
-        io::ErrorKind::ReadOnlyFilesystem => " (set LAZULI_STORE to a writable directory)",
-        _ => "",
-    }
-}
 
 impl Error {
     /// An error of operation `op` on `path`.

@@ -11,6 +11,7 @@ mod workspace;
 use anyhow::Result;
 use clap::Parser as _;
 use cli::{Cli, Command, ComponentCommand};
+use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tracing_subscriber::EnvFilter;
@@ -38,9 +39,22 @@ fn main() -> ExitCode {
                     said = cause;
                 }
             }
+            if let Some(hint) = error.chain().find_map(|cause| cause.downcast_ref().and_then(hint)) {
+                eprintln!("  {hint}");
+            }
             ExitCode::FAILURE
         }
     }
+}
+
+/// What to try when the system refuses an operation on the store.
+fn hint(error: &std::io::Error) -> Option<&'static str> {
+    Some(match error.kind() {
+        ErrorKind::StorageFull => "free some space, or run `lazuli store gc`",
+        ErrorKind::QuotaExceeded => "the disk quota is used up; run `lazuli store gc`",
+        ErrorKind::ReadOnlyFilesystem => "set LAZULI_STORE to a writable directory",
+        _ => return None,
+    })
 }
 
 /// What failed is an error; a check that found something ends with status 1.
