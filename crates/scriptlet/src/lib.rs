@@ -4,7 +4,7 @@
 //! The two halves meet in [`Script`]: everything that is needed to run one, and nothing of how it was
 //! chosen. Selection is pure: it reads headers through [`Installed`] and keeps account of which packages
 //! are there at each moment of the transaction, so that it needs no database that changes under it. It
-//! follows the order of RPM 4.20's package state machine.
+//! follows RPM 6's package state machine, which differs from that of 4.20 in little ([`Rules`]).
 //!
 //! This crate must not know how files get to the disk or rows into the database; `transaction` calls it
 //! between those steps.
@@ -46,4 +46,4 @@ pub mod sysusers;
 
 pub use run::{Confinement, Ending, Error as RunError, Options, Outcome, Runner, Stream};
 pub use script::{Flags, Kind, Script, When};
-pub use select::{Answer, Element, Error as SelectError, Installed, Package, Selection};
+pub use select::{Answer, Element, Error as SelectError, Installed, Package, Rules, Selection};

@@ -80,10 +80,19 @@ impl fmt::Display for Kind {
 
 impl Kind {
     /// Whether a failure of such a script stops what it belongs to, unless its flags say so anyway:
-    /// installation for `%pretrans` and `%pre`, removal for `%preun` and `%preuntrans`. A failure of any
-    /// other, triggers included, is a warning, as in RPM.
+    /// installation for `%pretrans`, `%triggerprein` and `%pre`, removal for `%preuntrans` and `%preun`. A
+    /// failure of any other is a warning. So it is in RPM 6; before, a failed `%triggerprein` was a
+    /// warning too.
     pub fn is_critical(self) -> bool {
-        matches!(self, Self::PreTrans | Self::Pre | Self::PreUn | Self::PreUnTrans | Self::Verify)
+        matches!(
+            self,
+            Self::PreTrans
+                | Self::Trigger(When::PreIn)
+                | Self::Pre
+                | Self::PreUn
+                | Self::PreUnTrans
+                | Self::Verify
+        )
     }
 
     /// The tags of body, interpreter and flags.

@@ -108,7 +108,8 @@ fn endings_are_told_apart() {
         (Kind::Pre, Flags::default(), true),
         (Kind::PreUn, Flags::default(), true),
         (Kind::PreTrans, Flags::default(), true),
-        (Kind::Trigger(crate::When::PreIn), Flags::default(), false),
+        (Kind::Trigger(crate::When::PreIn), Flags::default(), true),
+        (Kind::Trigger(crate::When::Un), Flags::default(), false),
     ] {
         let script = Script { kind, flags, ..script("/bin/sh", "exit 1") };
         assert_eq!(runner.run(&script, &mut |_, _| ()).unwrap().critical, critical, "{kind}");

@@ -2,7 +2,7 @@
 
 use super::state::{Id, State};
 use super::triggers::{Ranked, Sort, Triggers, sense};
-use super::{Error, Package, name};
+use super::{Error, Package, Rules, name};
 use crate::script::{Script, When};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -84,14 +84,13 @@ pub(super) fn set_off(
     let skipped = state.skipped(element).unwrap_or(&none);
     let mut ranked: Vec<(Ranked, Script)> = Vec::new();
     for id in state.with_file_triggers()? {
-        // In an upgrade both the old and the new package are there for a while; only one of the two is to
-        // see the files.
+        // In an upgrade both the old and the new package are there for a while.
         let other_has_it = match when {
             When::In | When::PostUn => state.is_removed(id),
             When::Un => State::is_new(id),
             When::PreIn => false,
         };
-        if other_has_it {
+        if other_has_it && state.rules == Rules::Rpm6 {
             continue;
         }
         let package = state.package(id)?;

@@ -101,6 +101,18 @@ pub enum Element {
     },
 }
 
+/// Which RPM's rules are followed where releases differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rules {
+    /// RPM 4.19 and 4.20: in an upgrade, the file triggers of both the old and the new package run while
+    /// both are there.
+    Rpm4,
+    /// RPM 6: only those of the new package see files that came or went, and only those of the old one
+    /// files that are about to go.
+    #[default]
+    Rpm6,
+}
+
 /// The scripts of one transaction. The methods are called in the order of the transaction (see the
 /// crate's documentation); [`installed`](Self::installed) and [`erased`](Self::erased) tell of what has
 /// happened.
@@ -117,6 +129,12 @@ impl<'a> Selection<'a> {
     /// For a transaction of these elements.
     pub fn new(installed: &'a dyn Installed, elements: &'a [Element]) -> Self {
         Self { state: State::new(installed, elements), later: BTreeSet::new() }
+    }
+
+    /// By the rules of another RPM.
+    pub fn with_rules(mut self, rules: Rules) -> Self {
+        self.state.rules = rules;
+        self
     }
 
     /// `%pretrans` of every package that comes. They run before files are checked, in a root that may be
@@ -162,8 +180,8 @@ impl<'a> Selection<'a> {
     /// After a package came.
     pub fn after_install(&self, index: usize) -> Result<Vec<Script>, Error> {
         let package = self.state.install(index)?;
-        // Its row is there by now.
-        let arg = self.state.count(&name(&package.header))?;
+        // Its row is there by now. RPM counts before it takes the row of a package that it replaces.
+        let arg = self.state.count(&name(&package.header))? + u32::from(self.state.replaces(index));
         let files = |class| -> Result<Vec<Script>, Error> {
             let mut scripts = files::set_off(&self.state, index, &package, When::In, class, arg)?;
             let scope = files::Scope::Package(class);

@@ -1,6 +1,6 @@
 //! Which packages are installed at a moment of the transaction.
 
-use super::{Element, Error, Installed, Package, name};
+use super::{Element, Error, Installed, Package, Rules, name};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -23,11 +23,19 @@ pub(super) struct State<'a> {
     gone: BTreeSet<u32>,
     /// Elements that failed or were left out because of one that did.
     failed: BTreeSet<usize>,
+    pub(super) rules: Rules,
 }
 
 impl<'a> State<'a> {
     pub(super) fn new(before: &'a dyn Installed, elements: &'a [Element]) -> Self {
-        Self { before, elements, came: Vec::new(), gone: BTreeSet::new(), failed: BTreeSet::new() }
+        Self {
+            before,
+            elements,
+            came: Vec::new(),
+            gone: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            rules: Rules::default(),
+        }
     }
 
     /// The package that an element installs.
@@ -106,6 +114,11 @@ impl<'a> State<'a> {
         self.elements.iter().any(
             |element| matches!(element, Element::Remove { replaced_by, .. } if *replaced_by == Some(index)),
         )
+    }
+
+    /// Whether the package takes the row of the same one.
+    pub(super) fn replaces(&self, index: usize) -> bool {
+        matches!(self.elements.get(index), Some(Element::Install { replaces: Some(_), .. }))
     }
 
     /// How many instances there will be after the removal, before it has begun.
