@@ -1,5 +1,6 @@
 //! Small operations on a root that take several effects: directories with their parents, metadata.
 
+use crate::files::Kind;
 use crate::plan::Meta;
 use crate::root::{Root, split};
 use crate::{Error, Ownership, effect};
@@ -13,15 +14,33 @@ use std::io::Read as _;
 /// The most bytes of passwd(5) and group(5) that are read.
 const MAX_ACCOUNTS: u64 = 64 << 20;
 
+/// The most symbolic links that one path may lead through.
+const MAX_LINKS: usize = 40;
+
 /// Makes a directory and its parents, all of them root's with mode 0755, unless they are there.
+/// Where a symbolic link stands in for one of them, what it leads to is made.
 pub(crate) fn make_directories(root: &Root, path: &str) -> Result<(), Error> {
+    make(root, path, 0)
+}
+
+fn make(root: &Root, path: &str, links: usize) -> Result<(), Error> {
     if path.is_empty() || root.directory(path)?.is_some() {
         return Ok(());
     }
     let (parent, name) = split(path);
-    make_directories(root, parent)?;
+    make(root, parent, links)?;
     let Some(directory) = root.directory(parent)? else { return Ok(()) };
     let label = root.label(path);
+    let link = stat(directory.as_fd(), name, &label)?.is_some_and(|s| Kind::of(s.st_mode) == Kind::Symlink);
+    if link && links < MAX_LINKS {
+        let target = root.read_link(path)?;
+        let target = match target.strip_prefix('/') {
+            Some(absolute) => absolute.to_owned(),
+            None if parent.is_empty() => target,
+            None => format!("{parent}/{target}"),
+        };
+        return make(root, target.trim_end_matches('/'), links + 1);
+    }
     effect::mkdir(directory.as_fd(), name, 0o755, &label)?;
     // Whatever the umask is.
     Ok(effect::chmod(directory.as_fd(), name, 0o755, &label)?)
