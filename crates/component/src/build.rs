@@ -181,7 +181,7 @@ impl Input<'_> {
             (MODULE_KEY_MACRO, MODULE_KEY.to_owned()),
         ];
         let defines = self.defines.iter().map(|(n, v)| (n.as_str(), v.clone()));
-        let cargo = if self.rust.is_some() { rust::macros() } else { Vec::new() };
+        let cargo = self.rust.map(rust::Build::macros).unwrap_or_default();
         let cargo = cargo.iter().map(|(n, v)| (n.as_str(), v.clone()));
         for (name, value) in fixed.into_iter().chain(defines).chain(cargo) {
             args.push("--define".into());

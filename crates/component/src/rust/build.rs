@@ -1,8 +1,8 @@
 //! How a spec compiles crates of the workspace: what the sandbox shows, and the macros that use it.
 //!
-//! A spec says `%cargo_build --package NAME` and finds the result in `%{cargo_output}`.
+//! A spec says `%cargo_build --package NAME` and finds the result in `%{cargo_output}`;
+//! `%{cargo_version}` is the crate's version.
 
-use super::toolchain::PLACE;
 use super::{Error, Fetched, Inputs, Toolchain};
 use lazuli_fs as fs;
 use lazuli_sandbox::{Access, Sandbox};
@@ -36,7 +36,7 @@ impl Build {
             .input("crates", &self.fetched.digest)
             .input("toolchain", &self.toolchain.digest())
             .field("configuration", self.configuration())
-            .field("macros", format!("{:?}", macros()))
+            .field("macros", format!("{:?}", self.macros()))
             .finish())
     }
 
@@ -56,6 +56,11 @@ impl Build {
         Ok(())
     }
 
+    /// What the spec says instead of all this.
+    pub(crate) fn macros(&self) -> Vec<(String, String)> {
+        macros(self.inputs.version())
+    }
+
     /// Shows the toolchain and the crates to the sandbox, read-only.
     pub(crate) fn bind(&self, sandbox: Sandbox) -> Sandbox {
         self.toolchain.bind(sandbox.bind(self.fetched.crates(), CRATES, Access::ReadOnly))
@@ -66,7 +71,9 @@ impl Build {
     fn configuration(&self) -> String {
         let (library, commit) = self.toolchain.library_source();
         let flags = [
-            "-Crelocation-model=pie".to_owned(),
+            // Position-independent executables are the default. Asking for them in so many words would
+            // compile procedural macros, which are libraries, with thread-local storage that the loader
+            // has room for only a few times: the compiler then fails to load some of them.
             "-Crelro-level=full".to_owned(),
             // The linker of the tool root, whatever linker the toolchain brings along.
             "-Clink-arg=-fuse-ld=bfd".to_owned(),
@@ -74,7 +81,7 @@ impl Build {
             "-Clink-arg=-Wl,--as-needed,--build-id=sha1".to_owned(),
             format!("--remap-path-prefix={TOP}/{SOURCE}=lazuli"),
             format!("--remap-path-prefix={TOP}=build"),
-            format!("--remap-path-prefix={CRATES}=crates"),
+            format!("--remap-path-prefix={CRATES}=registry"),
             format!("--remap-path-prefix={library}={commit}"),
         ];
         let flags: Vec<String> = flags.iter().map(|f| format!("    \"{f}\",\n")).collect();
@@ -105,18 +112,18 @@ impl Build {
     }
 }
 
-/// Macros for the spec.
-pub(crate) fn macros() -> Vec<(String, String)> {
+/// Macros for the spec: the command, where its results are, and the crate's version.
+fn macros(version: &str) -> Vec<(String, String)> {
     // Crates bring C of their own: it gets the distribution's flags and may not name the build's paths.
-    let map = format!("-ffile-prefix-map={CRATES}=crates -ffile-prefix-map={TOP}=build");
+    let map = format!("-ffile-prefix-map={CRATES}=registry -ffile-prefix-map={TOP}=build");
     let environment = format!(
         "env PATH={TOP}/bin:$PATH CARGO={TOP}/bin/cargo CARGO_HOME={TOP}/cargo \
-         CFLAGS=\"%{{build_cflags}} {map}\" CC=gcc AR=ar"
+         CFLAGS=\"-O2 -pipe %{{_hardening_cflags}} %{{_hardening_cppflags}} {map}\" CC=gcc AR=ar"
     );
     let command = format!("{TOP}/bin/cargo build --release --locked --manifest-path {TOP}/{SOURCE}/Cargo.toml");
     vec![
         ("cargo_build".into(), format!("{environment} {command}")),
         ("cargo_output".into(), format!("{TOP}/target/release")),
-        ("cargo_sysroot".into(), PLACE.into()),
+        ("cargo_version".into(), version.to_owned()),
     ]
 }

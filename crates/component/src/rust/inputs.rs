@@ -24,6 +24,8 @@ pub struct Inputs {
     copied: BTreeSet<String>,
     /// `rust-version` of the workspace.
     rust_version: String,
+    /// Version of the first crate asked for.
+    version: String,
 }
 
 /// A package of the workspace.
@@ -93,11 +95,13 @@ impl Inputs {
             }
             list(&root, &format!("{}/src", member.dir), &mut copied)?;
         }
-        let rust_version = manifest::table_at(&manifest, &["workspace", "package"])
-            .and_then(|p| p.get("rust-version")?.as_str())
-            .unwrap_or("1.85")
-            .to_owned();
-        Ok(Self { root, written, copied, rust_version })
+        let shared = |key: &str| {
+            let package = manifest::table_at(&manifest, &["workspace", "package"]);
+            package.and_then(|p| p.get(key)?.as_str()).unwrap_or_default().to_owned()
+        };
+        let own = crates.first().and_then(|name| members[name].manifest.get("package")?.get("version")?.as_str());
+        let version = own.map_or_else(|| shared("version"), str::to_owned);
+        Ok(Self { rust_version: shared("rust-version"), version, root, written, copied })
     }
 
     /// The workspace's directory.
@@ -108,6 +112,11 @@ impl Inputs {
     /// The oldest Rust version that the workspace accepts.
     pub fn rust_version(&self) -> &str {
         &self.rust_version
+    }
+
+    /// The version of the crate that was asked for first.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// Paths below the workspace of everything that counts.

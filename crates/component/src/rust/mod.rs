@@ -19,7 +19,6 @@ mod manifest;
 mod toolchain;
 
 pub use build::Build;
-pub(crate) use build::macros;
 pub use fetch::{Fetched, fetch};
 pub use inputs::Inputs;
 pub use toolchain::Toolchain;

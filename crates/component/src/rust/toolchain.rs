@@ -19,9 +19,9 @@ use std::process::Command;
 /// The only platform that images are made for.
 const HOST: &str = "x86_64-unknown-linux-gnu";
 /// Where the sandbox has the toolchain.
-pub(super) const PLACE: &str = "/rust";
+pub(super) const PLACE: &str = "/toolchain";
 /// Where it has the libraries of a distribution's toolchain.
-const LIBRARIES: &str = "/rust-libraries";
+const LIBRARIES: &str = "/toolchain-libraries";
 /// The loader of a distribution's programs.
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
@@ -217,9 +217,9 @@ mod tests {
             libraries,
         };
         let own = one(Vec::new()).scripts()[1].1.clone();
-        assert_eq!(own, "#!/bin/sh\nexec /rust/bin/cargo \"$@\"\n");
+        assert_eq!(own, "#!/bin/sh\nexec /toolchain/bin/cargo \"$@\"\n");
         let shared = one(vec!["/usr/lib64".into(), "/usr/lib".into()]).scripts()[0].1.clone();
-        let wanted = "exec /rust-libraries/ld.so --library-path /rust-libraries/0:/rust-libraries/1 /rust/bin/rustc";
+        let wanted = "exec /toolchain-libraries/ld.so --library-path /toolchain-libraries/0:/toolchain-libraries/1 /toolchain/bin/rustc";
         assert!(shared.contains(wanted), "{shared}");
     }
 }
