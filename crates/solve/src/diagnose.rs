@@ -376,8 +376,10 @@ impl<'g, 'p, 'a> Proof<'g, 'p, 'a> {
     fn as_a_whole(&self) -> Trouble {
         let problem = self.solver.provider();
         let packages: BTreeSet<Index> = (0..self.nodes.len()).filter_map(|node| self.package(node)).collect();
-        let ids: Vec<String> =
-            packages.iter().take(MAX_NAMED).map(|&package| problem.pool.package(package).id()).collect();
+        let mut ids: Vec<String> =
+            packages.iter().map(|&package| problem.pool.package(package).id()).collect();
+        ids.sort();
+        ids.truncate(MAX_NAMED);
         let cause = Cause::Other(format!("the requirements of {} exclude each other", ids.join(", ")));
         Trouble { trails: Vec::new(), cause, also: Vec::new() }
     }

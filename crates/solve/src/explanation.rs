@@ -156,6 +156,9 @@ impl Trouble {
             // Nobody asked for anything that could be left out; the hints say what can be done.
             return Ok(());
         }
+        if requests.is_empty() {
+            return write!(f, "\n  try: ask for less, or add versions that go together");
+        }
         let leave_out = format!("leave out {}", requests.join(" or "));
         match &self.cause {
             Cause::Missing { dependency, offers, nearest } => {

@@ -220,6 +220,21 @@ impl<'a> Pool<'a> {
         self.by_id.borrow().get(&id).copied().flatten()
     }
 
+    /// The indices of packages of the universe that are to choose from. Packages that come up for the first
+    /// time are taken in by name, so that indices do not hang on the order of the universe.
+    pub(crate) fn of_ids(&self, ids: &[PackageId]) -> Vec<Option<Index>> {
+        let unknown: BTreeSet<String> = {
+            let known = self.by_id.borrow();
+            let new = ids.iter().filter(|id| !known.contains_key(id));
+            new.map(|&id| self.universe.nevra(id).name).collect()
+        };
+        for name in &unknown {
+            self.named(name);
+        }
+        let known = self.by_id.borrow();
+        ids.iter().map(|id| known.get(id).copied().flatten()).collect()
+    }
+
     /// The index of an installed package by its database number.
     pub(crate) fn of_hnum(&self, hnum: u32) -> Option<Index> {
         let present = self.present.as_ref()?;
@@ -400,8 +415,10 @@ impl<'a> Pool<'a> {
     /// The `Provides` entries of a name.
     fn entries(&self, name: &str) -> Vec<(Index, Dependency)> {
         let mut all = Vec::new();
-        for (id, provide) in self.universe.providers(name) {
-            all.extend(self.of_id(id).map(|index| (index, provide)));
+        let (ids, provides): (Vec<PackageId>, Vec<Dependency>) =
+            self.universe.providers(name).into_iter().unzip();
+        for (index, provide) in self.of_ids(&ids).into_iter().zip(provides) {
+            all.extend(index.map(|index| (index, provide)));
         }
         // What an installed package provides is what its database row says.
         all.retain(|(index, _)| !self.package(*index).is_installed());
@@ -413,7 +430,7 @@ impl<'a> Pool<'a> {
 
     /// The packages that own a path.
     fn owners(&self, path: &str) -> Vec<Index> {
-        let available = self.universe.owners(path).into_iter().filter_map(|id| self.of_id(id));
+        let available = self.of_ids(&self.universe.owners(path)).into_iter().flatten();
         let mut all: Vec<Index> = available.filter(|&index| !self.package(index).is_installed()).collect();
         if let Some(present) = &self.present {
             all.extend(present.system.owners(path).into_iter().filter_map(|hnum| self.of_hnum(hnum)));

@@ -137,8 +137,8 @@ fn supplementers(
         names.extend(pool.provides(package).into_iter().map(|provide| provide.name));
     }
     let mut found: BTreeMap<String, Index> = BTreeMap::new();
-    for id in names.iter().flat_map(|name| pool.universe.supplementers(name)) {
-        let Some(index) = pool.of_id(id) else { continue };
+    let ids: Vec<_> = names.iter().flat_map(|name| pool.universe.supplementers(name)).collect();
+    for index in pool.of_ids(&ids).into_iter().flatten() {
         let name = &pool.package(index).nevra.name;
         let versions = pool.named(name);
         let best = versions.iter().find(|&&version| excluded.get(version).is_none());
