@@ -2,8 +2,8 @@
 //!
 //! Two copies of the distribution in two directories are built one after the other into two stores, under
 //! two umasks, user ids, time zones and languages, with two threads and with one. Both stores begin
-//! with the pinned downloads and with the kernel of the user's own store, which takes too long to build
-//! twice here; everything else is made anew. Neither build has a network.
+//! with the pinned downloads, fetched crates and the kernel of the user's own store, which takes too long to
+//! build twice here; everything else is made anew. Neither build has a network.
 
 #[path = "support/user.rs"]
 mod user;
@@ -49,6 +49,9 @@ fn seed(to: &Path) {
     let blob = |digest: &str| share(&format!("blobs/{}/{digest}", &digest[..2]));
     let lock = fs::read_to_string(checkout().join("lazuli.lock")).expect("the lock");
     digests(&lock).for_each(blob);
+    for crates in fs::read_dir(from.join("dirs/crates")).expect("fetched crates") {
+        copy_links(&crates, &to.join(crates.strip_prefix(&from).expect("in the store")));
+    }
     let mut kernels = 0;
     for part in fs::read_dir(from.join("actions")).expect("actions") {
         for action in fs::read_dir(&part).expect("actions") {
@@ -63,6 +66,26 @@ fn seed(to: &Path) {
     assert!(kernels > 0, "there is no kernel in {}", from.display());
 }
 
+/// A directory again, with hard links to its files.
+fn copy_links(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    for path in fs::read_dir(from).expect("a directory") {
+        let target = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            copy_links(&path, &target);
+        } else {
+            fs::hard_link(&path, &target).expect("a file");
+        }
+    }
+}
+
+/// The Rust compiler itself, which needs nothing of the environment that a wrapper would.
+fn rustc() -> PathBuf {
+    let output = Command::new("rustc").args(["--print", "sysroot"]).current_dir(checkout()).output();
+    let output = output.expect("rustc starts");
+    Path::new(String::from_utf8_lossy(&output.stdout).trim()).join("bin/rustc")
+}
+
 /// The SHA-256 digests in a text, in quotation marks.
 fn digests(text: &str) -> impl Iterator<Item = &str> {
     text.split('"').filter(|w| w.len() == 64 && w.bytes().all(|b| b.is_ascii_hexdigit()))
@@ -74,7 +97,7 @@ fn build(work: &Path, how: &Circumstances) -> PathBuf {
     fs::create_dir_all(&here).expect("a directory");
     let store = here.join("store");
     seed(&store);
-    let script = "umask \"$1\"; cp -r \"$2/distro\" \"$2/lazuli.lock\" . && \
+    let script = "umask \"$1\"; cp -r \"$2/distro\" \"$2/lazuli.lock\" \"$2/Cargo.toml\" \"$2/Cargo.lock\" \"$2/crates\" . && \
                   \"$3\" --locked build --output out && \
                   \"$3\" --locked build core --format raw,qcow2 --output out --json > report.json";
     let map = [format!("--map-user={}", how.user), format!("--map-group={}", how.user)];
@@ -91,6 +114,7 @@ fn build(work: &Path, how: &Circumstances) -> PathBuf {
         .env("LANG", how.language)
         .env("LC_ALL", how.language)
         .env("RAYON_NUM_THREADS", how.threads)
+        .env("RUSTC", rustc())
         .env("LAZULI_STORE", &store)
         .env("LAZULI_KEYS", keys())
         .env("LAZULI_MIRROR", "http://127.0.0.1:1/")

@@ -99,7 +99,12 @@ pub const MODULE_KEY_MACRO: &str = "_lazuli_module_key";
 
 /// Whether the component's spec uses the module signing key.
 pub fn needs_module_key(folder: &Path, built: &Built) -> Result<bool, Error> {
-    Ok(fs::read_to_string(folder.join(&built.spec))?.contains(MODULE_KEY_MACRO))
+    mentions(folder, built, MODULE_KEY_MACRO)
+}
+
+/// Whether the component's spec has this macro.
+pub fn mentions(folder: &Path, built: &Built, name: &str) -> Result<bool, Error> {
+    Ok(fs::read_to_string(folder.join(&built.spec))?.contains(name))
 }
 
 impl Input<'_> {

@@ -20,6 +20,9 @@ pub struct Distro {
     pub version: String,
     /// Home page.
     pub home: String,
+    /// Where systems fetch packages from, with the variables of .repo files (`$releasever`, `$basearch`).
+    /// Without it the repository of an image is there but disabled.
+    pub repository: Option<String>,
     /// The vendor that packages name.
     #[serde(default = "default_vendor")]
     pub vendor: String,

@@ -16,6 +16,8 @@ use std::sync::Mutex;
 
 /// The build host that packages name; always the same, so that two builds are.
 const BUILD_HOST: &str = "lazuli";
+/// The macro that tells a spec where systems fetch packages from; with `_enabled` behind it, whether they do.
+const REPOSITORY_MACRO: &str = "_lazuli_repository";
 /// Change when adoption makes something else of the same inputs.
 const ADOPT_VERSION: u32 = 1;
 
@@ -220,6 +222,13 @@ impl Workspace {
             ("_lazuli_home".to_owned(), distro.home.clone()),
             ("vendor".to_owned(), distro.vendor.clone()),
         ];
+        // Only for the spec that wants it: a change of the address must not build everything else.
+        if build::mentions(folder, built, REPOSITORY_MACRO)? {
+            let default = || format!("{}/repository/$releasever/$basearch", distro.home);
+            let address = distro.repository.clone().unwrap_or_else(default);
+            defines.push((REPOSITORY_MACRO.to_owned(), address));
+            defines.push((format!("{REPOSITORY_MACRO}_enabled"), i32::from(distro.repository.is_some()).to_string()));
+        }
         let mut sources = Vec::new();
         let mut epoch = built.source_date_epoch;
         if let Some(source) = &built.source {

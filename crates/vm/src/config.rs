@@ -75,8 +75,21 @@ pub struct VmConfig {
     pub timeout: Option<Duration>,
     /// TCP ports of 127.0.0.1 on the host that lead to ports of the guest: (host, guest).
     pub forward: Vec<(u16, u16)>,
+    /// Files that the guest writes early in its boot, over what the image has.
+    pub files: Vec<GuestFile>,
     /// A kernel, its command line and the initial RAM disk to boot instead of what the disk holds.
     pub direct_kernel: Option<DirectKernel>,
+}
+
+/// A small file for the guest. It travels in the firmware's tables, which hold some 40 kB in all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestFile {
+    /// Absolute path, without blanks.
+    pub path: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// What is in it.
+    pub content: Vec<u8>,
 }
 
 /// A kernel handed to QEMU instead of booting from the disk.
@@ -112,6 +125,7 @@ impl VmConfig {
             cache: cache.into(),
             timeout: None,
             forward: Vec::new(),
+            files: Vec::new(),
             direct_kernel: None,
         }
     }

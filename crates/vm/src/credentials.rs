@@ -4,7 +4,7 @@
 //! value to whoever asks for the credential NAME. So the host can place a key or a unit in an image
 //! without touching it, and without a network. See systemd.system-credentials(7).
 
-use crate::Error;
+use crate::{Error, GuestFile};
 use crate::base64;
 
 /// The table that holds all strings is limited by its 16-bit length in the oldest entry point format.
@@ -12,20 +12,32 @@ const MAX_TOTAL: usize = 60_000;
 
 /// Named values for the guest's systemd.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Credentials(Vec<(String, Vec<u8>)>);
+pub(crate) struct Credentials {
+    values: Vec<(String, Vec<u8>)>,
+    /// Lines of tmpfiles.d(5), which have one credential for all of them.
+    tmpfiles: String,
+}
 
 impl Credentials {
     pub(crate) fn add(&mut self, name: &str, value: impl Into<Vec<u8>>) {
-        self.0.push((name.to_owned(), value.into()));
+        self.values.push((name.to_owned(), value.into()));
+    }
+
+    /// Writes a file in the guest early in its boot, over what is there.
+    pub(crate) fn file(&mut self, file: &GuestFile) {
+        let GuestFile { path, mode, content } = file;
+        self.tmpfiles += &format!("f+~ {path} {mode:04o} root root - {}\n", base64::encode(content));
     }
 
     /// The SMBIOS strings; none has a comma, which QEMU's option parser would take for a separator.
     pub(crate) fn smbios(&self) -> Result<Vec<String>, Error> {
-        let strings: Vec<String> = self
-            .0
-            .iter()
-            .map(|(name, value)| format!("io.systemd.credential.binary:{name}={}", base64::encode(value)))
-            .collect();
+        let text = |name: &str, value: &[u8]| {
+            format!("io.systemd.credential.binary:{name}={}", base64::encode(value))
+        };
+        let mut strings: Vec<String> = self.values.iter().map(|(name, value)| text(name, value)).collect();
+        if !self.tmpfiles.is_empty() {
+            strings.push(text("tmpfiles.extra", self.tmpfiles.as_bytes()));
+        }
         let total: usize = strings.iter().map(String::len).sum();
         if total > MAX_TOTAL {
             return Err(Error::Config(format!(
@@ -83,14 +95,12 @@ impl Credentials {
     /// can tell that it talks to this guest.
     pub(crate) fn ssh(&mut self, public_key: &str, host_key: &str, host_public_key: &str) {
         self.add("ssh.authorized_keys.root", public_key);
-        let file = |path: &str, mode: &str, content: &str| {
-            format!("f+~ {path} {mode} root root - {}\n", base64::encode(content.as_bytes()))
-        };
         let host = "/etc/ssh/ssh_host_ed25519_key";
-        self.add(
-            "tmpfiles.extra",
-            file(host, "0600", host_key) + &file(&format!("{host}.pub"), "0644", host_public_key),
-        );
+        for (path, mode, content) in
+            [(host.to_owned(), 0o600, host_key), (format!("{host}.pub"), 0o644, host_public_key)]
+        {
+            self.file(&GuestFile { path, mode, content: content.as_bytes().to_vec() });
+        }
     }
 }
 
@@ -119,6 +129,17 @@ mod tests {
     }
 
     #[test]
+    fn all_files_share_the_one_credential_for_them() {
+        let mut credentials = Credentials::default();
+        credentials.ssh("ssh-ed25519 AAAA x", "private", "public");
+        credentials.file(&GuestFile { path: "/etc/x".to_owned(), mode: 0o644, content: b"x, y".to_vec() });
+        let strings = credentials.smbios().expect("short");
+        let files: Vec<&String> = strings.iter().filter(|s| s.contains("tmpfiles.extra")).collect();
+        assert_eq!(files.len(), 1);
+        assert_eq!(credentials.tmpfiles.lines().count(), 3);
+    }
+
+    #[test]
     fn a_command_that_does_not_fit_is_an_error() {
         let mut credentials = Credentials::default();
         credentials.exec(&"x".repeat(50_000), false);
@@ -130,7 +151,7 @@ mod tests {
         let command = "echo \"it's 100% $ok\" \\\n | cat";
         let mut credentials = Credentials::default();
         credentials.exec(command, false);
-        assert_eq!(credentials.0.first(), Some(&("lazuli.exec".to_owned(), command.as_bytes().to_vec())));
+        assert_eq!(credentials.values.first(), Some(&("lazuli.exec".to_owned(), command.as_bytes().to_vec())));
     }
 
     #[test]

@@ -16,6 +16,6 @@ mod credentials;
 mod error;
 mod run;
 
-pub use config::{Acceleration, DirectKernel, Format, VmConfig, Writes};
+pub use config::{Acceleration, DirectKernel, Format, GuestFile, VmConfig, Writes};
 pub use error::Error;
 pub use run::{Stream, exec, interactive, ssh};

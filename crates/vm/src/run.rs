@@ -33,7 +33,7 @@ pub enum Stream {
 /// person presses Ctrl-a x.
 pub fn interactive(config: &VmConfig, accelerator: &Accelerator) -> Result<(), Error> {
     let sandbox = prepare(config, accelerator)?;
-    let mut credentials = Credentials::default();
+    let mut credentials = handed(config);
     credentials.console_login();
     let command = qemu(&sandbox, config, accelerator, Console::Terminal, &credentials)?;
     let _terminal = Terminal::save();
@@ -60,7 +60,7 @@ pub fn exec(
     command: &str,
     mut output: impl FnMut(Stream, &[u8]),
 ) -> Result<i32, Error> {
-    let mut credentials = Credentials::default();
+    let mut credentials = handed(config);
     credentials.exec(command, config.writes == Writes::Persist);
     let sandbox = prepare(config, accelerator)?;
     let mut machine = Machine::start(&sandbox, config, accelerator, &credentials)?;
@@ -109,7 +109,7 @@ pub fn ssh(
     let host = make_key(&sandbox, &config, "host-key")?;
     lazuli_fs::write(config.work.join("known_hosts"), format!("[127.0.0.1]:{port} {host}"))?;
     let private = lazuli_fs::read_to_string(config.work.join("host-key"))?;
-    let mut credentials = Credentials::default();
+    let mut credentials = handed(&config);
     credentials.ssh(&user, &private, &host);
     let mut machine = Machine::start(&sandbox, &config, accelerator, &credentials)?;
     let start = Instant::now();
@@ -149,6 +149,15 @@ pub fn ssh(
         machine.child.wait_timeout(POWER_OFF)?;
     }
     Ok(shell_status(status))
+}
+
+/// What every guest of this configuration is handed.
+fn handed(config: &VmConfig) -> Credentials {
+    let mut credentials = Credentials::default();
+    for file in &config.files {
+        credentials.file(file);
+    }
+    credentials
 }
 
 /// An exit status as a shell shows it.

@@ -24,5 +24,5 @@ pub mod report;
 pub mod script;
 pub mod suggest;
 
-pub use package::{Error, Request, adopt};
+pub use package::{Error, Request, adopt, changelog_of};
 pub use report::{AdoptReport, DependencyChange, Origin};

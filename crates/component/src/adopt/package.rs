@@ -221,16 +221,22 @@ fn find_license(request: &Request<'_>, package: &str, store: &Store) -> (String,
 }
 
 fn find_changelog(data: &Tree, package: &str, store: &Store) -> Vec<ChangelogEntry> {
+    changelog_of(data, package, store, CHANGELOG_ENTRIES)
+        .into_iter()
+        .map(|e| ChangelogEntry { time: e.time, author: e.name, text: e.text })
+        .collect()
+}
+
+/// The newest entries of Debian's changelog in the files of a package; none if it has its documentation
+/// elsewhere.
+pub fn changelog_of(data: &Tree, package: &str, store: &Store, count: usize) -> Vec<changelog::Entry> {
     let text = ["changelog.Debian.gz", "changelog.gz"].iter().find_map(|name| {
         let packed = documentation(data, package, name, store)?;
         let mut text = Vec::new();
         flate2::read::MultiGzDecoder::new(&packed[..]).take(MAX_CHANGELOG).read_to_end(&mut text).ok()?;
         Some(String::from_utf8_lossy(&text).into_owned())
     });
-    changelog::newest(&text.unwrap_or_default(), CHANGELOG_ENTRIES)
-        .into_iter()
-        .map(|e| ChangelogEntry { time: e.time, author: e.name, text: e.text })
-        .collect()
+    changelog::newest(&text.unwrap_or_default(), count)
 }
 
 #[cfg(test)]

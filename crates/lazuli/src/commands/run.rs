@@ -5,7 +5,7 @@ use crate::images::export;
 use crate::workspace::Workspace;
 use anyhow::Result;
 use lazuli_image::Format;
-use lazuli_vm::{Acceleration, Stream, VmConfig, Writes, accel};
+use lazuli_vm::{Acceleration, GuestFile, Stream, VmConfig, Writes, accel};
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -34,6 +34,7 @@ pub fn run(workspace: &Workspace, args: &RunArgs) -> Result<u8> {
     config.memory_mib = args.memory;
     config.cpus = args.cpus;
     config.timeout = args.timeout.map(Duration::from_secs);
+    config.files.extend(args.repository.as_deref().map(|url| repository(workspace, url)).transpose()?);
     config.acceleration = match args.accel.as_str() {
         "kvm" => Acceleration::Kvm,
         "tcg" => Acceleration::Tcg,
@@ -64,4 +65,22 @@ pub fn run(workspace: &Workspace, args: &RunArgs) -> Result<u8> {
         0
     };
     Ok(u8::try_from(status).unwrap_or(1))
+}
+
+/// The distribution's repository file with another address: everything that it checks stays checked.
+fn repository(workspace: &Workspace, url: &str) -> Result<GuestFile> {
+    let well_formed = ["http://", "https://", "file:///"].iter().any(|scheme| url.starts_with(scheme))
+        && !url.contains(char::is_whitespace);
+    anyhow::ensure!(well_formed, "`{url}` is not the address of a repository, such as http://10.0.2.2:8000/");
+    let distro = &workspace.source.distro;
+    let content = format!(
+        "# Written by `lazuli run --repository`.\n[{}]\nname={}\nbaseurl={url}\nenabled=1\ngpgcheck=1\n\
+         repo_gpgcheck=1\ngpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-lazuli\n",
+        distro.id, distro.name
+    );
+    Ok(GuestFile {
+        path: "/etc/yum.repos.d/lazuli.repo".to_owned(),
+        mode: 0o644,
+        content: content.into_bytes(),
+    })
 }
