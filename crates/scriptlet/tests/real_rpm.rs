@@ -120,7 +120,7 @@ fn triggers_on_files_in_one_transaction() {
         install(watcher("v", 1, "/data")),
         Operation::Install(both(1)),
         Operation::Upgrade(both(2)),
-        remove(&["a", "b", "w"]),
+        remove(&["a", "w", "b"]),
         remove(&["v"]),
     ]);
 }

@@ -4,6 +4,7 @@ use super::state::{Id, State};
 use super::triggers::{Ranked, Sort, Triggers, sense};
 use super::{Error, Package, Rules, name};
 use crate::script::{Script, When};
+use lazuli_rpm::tag;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
@@ -61,6 +62,12 @@ fn matching_installed(
                 continue;
             }
             let package = state.package(id)?;
+            // RPM finds packages by the names of their directories alone: a prefix that ends within the
+            // name of a file finds none here, while it does among the files of one element.
+            let directories = package.header.strings(tag::DIRNAMES);
+            if !directories.iter().any(|directory| directory.starts_with(prefix)) {
+                continue;
+            }
             let files = matching(&package, &[prefix], &package.absent);
             if first.is_none() && !files.is_empty() {
                 first = Some(name(&package.header));

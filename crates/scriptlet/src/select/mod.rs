@@ -72,8 +72,8 @@ pub trait Installed {
     fn with_file_triggers(&self) -> Answer<Vec<u32>>;
     /// Packages with a transaction file trigger (all of the index `Transfiletriggername`).
     fn with_transaction_file_triggers(&self) -> Answer<Vec<u32>>;
-    /// Packages that may own a file whose absolute path starts with this text, which need not end at a
-    /// slash (the index `Dirnames`). Naming too many costs time only.
+    /// Packages with files in a directory whose name (absolute, with a slash at its end) starts with this
+    /// text (a range of the index `Dirnames`). Naming too many costs time only.
     fn with_files_below(&self, prefix: &str) -> Answer<Vec<u32>>;
 }
 
