@@ -96,6 +96,10 @@ pub struct RunArgs {
     /// Keep what the guest writes in this disk file (made from the image if it is not there)
     #[arg(long, value_name = "FILE")]
     pub persist: Option<PathBuf>,
+    /// Let the guest take packages from here, instead of from where the distribution says; a server on
+    /// this host is http://10.0.2.2:PORT/
+    #[arg(long, value_name = "URL")]
+    pub repository: Option<String>,
     /// Memory of the guest in MiB
     #[arg(long, default_value_t = 1024, value_name = "MIB")]
     pub memory: u32,
@@ -197,17 +201,59 @@ pub enum KernelCommand {
 /// `lazuli repo`.
 #[derive(Debug, Subcommand)]
 pub enum RepoCommand {
-    /// Write the signed repository of all components to a directory
-    Build {
-        /// The directory
-        #[arg(default_value = "build/repo")]
-        output: PathBuf,
+    /// Write a signed repository of the packages of images, or of all components, to a directory
+    Build(RepoBuildArgs),
+    /// Publish packages to a directory that a web server serves: a new immutable snapshot, then the pointer to it
+    Publish(RepoPublishArgs),
+    /// Remove old snapshots of a published repository, and packages that none of the others has
+    Prune {
+        /// Its directory
+        dir: PathBuf,
+        /// Keep at least this many snapshots
+        #[arg(long, default_value_t = 3, value_name = "COUNT")]
+        keep: usize,
+        /// Keep snapshots of the last so many days
+        #[arg(long, default_value_t = 90, value_name = "DAYS")]
+        days: u32,
     },
     /// Verify signature and checksums of a repository
     Verify {
         /// Its directory
         dir: PathBuf,
     },
+}
+
+/// `lazuli repo build`.
+#[derive(Debug, Args)]
+pub struct RepoBuildArgs {
+    /// Only packages that these images need
+    #[arg(value_name = "IMAGE", conflicts_with = "all")]
+    pub images: Vec<String>,
+    /// The packages of all components, as without any image
+    #[arg(long)]
+    pub all: bool,
+    /// The directory
+    #[arg(long, default_value = "build/repo", value_name = "DIR")]
+    pub to: PathBuf,
+    /// Describe in `updateinfo` what changed since this lazuli.lock
+    #[arg(long, value_name = "FILE")]
+    pub since: Option<PathBuf>,
+}
+
+/// `lazuli repo publish`.
+#[derive(Debug, Args)]
+pub struct RepoPublishArgs {
+    /// The directory
+    pub dir: PathBuf,
+    /// Only packages that these images need; by default those of all components
+    #[arg(long = "image", value_name = "IMAGE")]
+    pub images: Vec<String>,
+    /// Describe in `updateinfo` what changed since this lazuli.lock; by default since the one published last
+    #[arg(long, value_name = "FILE")]
+    pub since: Option<PathBuf>,
+    /// Days until the metadata expires: publish again before they are over
+    #[arg(long, default_value_t = 30, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub expires: u32,
 }
 
 /// `lazuli store`.

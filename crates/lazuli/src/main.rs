@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod errata;
 mod images;
 mod inputs;
 mod rpms;
@@ -77,7 +78,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             commands::build::build(&open(false)?, args)?;
             ExitCode::SUCCESS
         }
-        Command::Repo(command) => found(commands::build::repo(&open(false)?, command)?),
+        Command::Repo(command) => found(commands::repo::run(&open(false)?, command)?),
         Command::Image(command) => {
             commands::image::run(&open(false)?, command)?;
             ExitCode::SUCCESS

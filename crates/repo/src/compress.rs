@@ -11,11 +11,18 @@ pub(crate) fn suffix(href: &str) -> &str {
 /// zstd level for written metadata: slow enough to be small, fast enough for a large repository.
 pub(crate) const LEVEL: i32 = 9;
 
-/// Compresses a metadata file. One thread and one frame, so that the bytes depend on the content only.
+/// Compresses a metadata file into one frame. zstd cuts the content into jobs by its size alone and lets as
+/// many threads as there are work on them: the bytes do not depend on how many that is.
 pub(crate) fn compress(content: &[u8]) -> std::io::Result<Vec<u8>> {
+    compress_with(content, std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+fn compress_with(content: &[u8], threads: usize) -> std::io::Result<Vec<u8>> {
     let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
     encoder.include_checksum(true)?;
     encoder.include_contentsize(true)?;
+    // One worker and no worker are different algorithms, so there is always one.
+    encoder.multithread(threads.clamp(1, 16) as u32)?;
     encoder.set_pledged_src_size(Some(content.len() as u64))?;
     std::io::Write::write_all(&mut encoder, content)?;
     encoder.finish()
@@ -92,6 +99,16 @@ mod tests {
             ("a.xml", content.clone()),
         ] {
             assert_eq!(decompress(name, &packed, limit).expect(name), content);
+        }
+    }
+
+    #[test]
+    fn the_bytes_do_not_depend_on_the_number_of_threads() {
+        let content: Vec<u8> =
+            (0..3_000_000_u32).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 18).to_le_bytes()).collect();
+        let wanted = compress_with(&content, 1).expect("zstd");
+        for threads in [2, 3, 8] {
+            assert!(compress_with(&content, threads).expect("zstd") == wanted, "{threads} threads");
         }
     }
 

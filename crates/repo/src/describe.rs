@@ -3,8 +3,12 @@
 use crate::error::{Error, Result};
 use crate::href::Href;
 use crate::package::{Change, File, FileKind, Package};
+use lazuli_fs::{self as fs, Context as _};
 use lazuli_rpm::{Header, tag};
-use lazuli_store::Digest;
+use lazuli_store::{Digest, Hasher};
+use rayon::prelude::*;
+use std::io::Read as _;
+use std::path::Path;
 
 /// The lead in front of the signature header, in bytes.
 const LEAD: usize = 96;
@@ -81,6 +85,91 @@ impl Package {
         })
     }
 }
+
+impl Package {
+    /// Describes an RPM file, of which only the headers are read if its SHA-256 is `known`, and every byte
+    /// once if it is not. Signatures are not checked here.
+    pub fn from_file(path: &Path, location: Href, known: Option<Digest>) -> Result<Self> {
+        let bad = |reason: String| Error::Package { what: path.display().to_string(), reason };
+        let mut file = fs::open(path)?;
+        let size = file.metadata().at("look at", path)?.len();
+        let mut hasher = known.is_none().then(Hasher::new);
+        let mut front = Vec::new();
+        let mut read = |front: &mut Vec<u8>, up_to: usize| -> Result<()> {
+            let from = front.len();
+            let missing = up_to.saturating_sub(from) as u64;
+            file.by_ref().take(missing).read_to_end(front).at("read", path)?;
+            if let Some(hasher) = &mut hasher {
+                hasher.update(&front[from..]);
+            }
+            Ok(())
+        };
+        // Enough for the headers of most packages in one go.
+        read(&mut front, FIRST_READ)?;
+        let signature_end = LEAD + header_length(&front, LEAD).map_err(bad)?;
+        read(&mut front, signature_end + 8 + HEADER_INTRO)?;
+        let signature = Header::parse(front.get(LEAD..signature_end).unwrap_or_default())
+            .map_err(|e| bad(format!("signature: {e}")))?;
+        let start = header_start(&signature);
+        let end = start + header_length(&front, start).map_err(bad)?;
+        read(&mut front, end)?;
+        let header = Header::parse(front.get(start..end).unwrap_or_default())
+            .map_err(|e| bad(format!("header: {e}")))?;
+        let checksum = match (known, hasher) {
+            (Some(checksum), _) => checksum,
+            (None, hasher) => {
+                let mut hasher = hasher.unwrap_or_default();
+                let mut buffer = vec![0; 256 << 10];
+                loop {
+                    match file.read(&mut buffer).at("read", path)? {
+                        0 => break hasher.finish(),
+                        count => hasher.update(&buffer[..count]),
+                    }
+                }
+            }
+        };
+        Self::from_headers(&signature, &header, size, checksum, location)
+    }
+}
+
+/// Describes all `*.rpm` files below a directory, in parallel, with locations relative to it.
+pub fn describe_directory(dir: &Path) -> Result<Vec<Package>> {
+    let mut files = Vec::new();
+    let mut folders = vec![(dir.to_owned(), String::new(), 0)];
+    while let Some((folder, prefix, depth)) = folders.pop() {
+        for path in fs::read_dir(&folder)? {
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            let location = format!("{prefix}{name}");
+            if name.strip_suffix(".rpm").is_some() && path.is_file() {
+                files.push((Href::new(&location)?, path));
+            } else if depth < MAX_DEPTH && !name.starts_with('.') && path.is_dir() && !path.is_symlink() {
+                folders.push((path, format!("{location}/"), depth + 1));
+            }
+        }
+    }
+    files.into_par_iter().map(|(location, path)| Package::from_file(&path, location, None)).collect()
+}
+
+/// How much of a package is read at first, in bytes.
+const FIRST_READ: usize = 64 << 10;
+/// The fixed part of a header: magic, reserved bytes, number of entries, length of the store.
+const HEADER_INTRO: usize = 16;
+/// How deep packages may lie below a directory.
+const MAX_DEPTH: usize = 16;
+
+/// The length of the header that starts at `at`, from its intro. Whether the header is sound says
+/// [`Header::parse`]; its limits keep the sum far from overflowing, and `read_to_end` allocates no more than
+/// the file has.
+fn header_length(bytes: &[u8], at: usize) -> std::result::Result<usize, String> {
+    let word = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize);
+    let (Some(entries), Some(store)) = (word(at + 8), word(at + 12)) else {
+        return Err("the file ends before its header".to_owned());
+    };
+    Ok(HEADER_INTRO + entries.saturating_mul(16).saturating_add(store).min(MAX_HEADER))
+}
+
+/// The longest header that is read, in bytes; more than [`Header::parse`] accepts.
+const MAX_HEADER: usize = 1 << 30;
 
 /// Where the main header starts: after lead and signature header, padded to 8 bytes.
 fn header_start(signature: &Header) -> usize {

@@ -26,7 +26,7 @@
 use crate::error::{Error, Result};
 use crate::href::Href;
 use crate::package::Package;
-use crate::read::read_own;
+use crate::read::{read_own, read_own_advisories};
 use crate::repomd::{PATH, Repomd};
 use crate::snapshot::SnapshotId;
 use crate::updateinfo::Advisory;
@@ -176,6 +176,11 @@ pub fn current(base: &Path) -> Result<Option<SnapshotId>> {
     Ok(Repomd::parse(&fs::read(&path)?)?.snapshot)
 }
 
+/// The advisories of a snapshot, to be carried over to the next one.
+pub fn advisories(base: &Path, id: SnapshotId) -> Result<Vec<Advisory>> {
+    read_own_advisories(&base.join(id.path()))
+}
+
 /// Removes old snapshots, and packages that none of the remaining ones names. If one of those cannot be read
 /// no package is removed.
 pub fn prune(base: &Path, keep: Keep) -> Result<Pruned> {
@@ -276,12 +281,13 @@ fn fill_pool(base: &Path, packages: Vec<(Package, PathBuf)>) -> Result<(Vec<Pack
     Ok((filled.into_iter().map(|(package, _)| package).collect(), added))
 }
 
-/// Puts a package into the pool: as a hard link if a web server may read the file and it is on the same file
-/// system, else as a copy. Either way it has its name only when it is whole, and its content is checked.
+/// Puts a package into the pool: as a hard link if nobody may write to the file (so is a blob of a store), a
+/// web server may read it, and it is on the same file system; else as a copy. Either way it has its name only
+/// when it is whole, and its content is checked.
 fn place_file(base: &Path, file: &Path, place: &Path, package: &Package) -> Result<()> {
     let temporary = base.join(format!("{TEMPORARY}{}", package.checksum));
-    let readable = fs::metadata(file)?.permissions().mode() & 0o444 == 0o444;
-    if !readable || fs::hard_link(file, &temporary).is_err() {
+    let fit_to_share = fs::metadata(file)?.permissions().mode() & 0o666 == 0o444;
+    if !fit_to_share || fs::hard_link(file, &temporary).is_err() {
         fs::copy(file, &temporary)?;
         fs::set_mode(&temporary, 0o644)?;
     }
@@ -321,3 +327,7 @@ fn write_index(base: &Path) -> Result<()> {
     let text = serde_json::to_string_pretty(&index).map_err(|e| Error::Serialise { source: e.into() })?;
     Ok(fs::write_atomic(base.join(SNAPSHOTS).join("index.json"), format!("{text}\n"), 0o644)?)
 }
+
+#[cfg(test)]
+#[path = "publish_tests.rs"]
+mod tests;

@@ -14,6 +14,7 @@ use crate::lists::List;
 use crate::package::Package;
 use crate::primary;
 use crate::repomd::{MAX_OPEN, MAX_PART, MAX_REPOMD, MAX_SIGNATURE, PATH, Repomd, SIGNATURE_PATH};
+use crate::updateinfo::Advisory;
 use lazuli_rpm::KeyRing;
 use lazuli_store::Digest;
 use std::path::Path;
@@ -38,7 +39,7 @@ pub struct Repository {
     pub packages: Vec<Package>,
 }
 
-/// A `repomd.xml` whose signature was checked; there is no other way to make one.
+/// A `repomd.xml` whose signature was checked, or of which its user said that it has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified(Repomd);
 
@@ -46,6 +47,12 @@ impl Verified {
     /// Checks the detached signature over the bytes of `repomd.xml`, then parses them.
     pub fn check(repomd: &[u8], signature: &[u8], keys: &KeyRing) -> Result<Self> {
         crate::signature::verify(repomd, signature, keys)?;
+        Ok(Self(Repomd::parse(repomd)?))
+    }
+
+    /// For a repository whose user has said that its metadata is not signed
+    /// ([`Lack::MetadataSignature`](crate::Lack)): nothing but the form of `repomd.xml` is checked.
+    pub fn unsigned(repomd: &[u8]) -> Result<Self> {
         Ok(Self(Repomd::parse(repomd)?))
     }
 
@@ -158,6 +165,16 @@ pub(crate) fn read_own(dir: &Path) -> Result<Repository> {
     let mut get = |href: &str, _| Ok(lazuli_fs::read(dir.join(href))?);
     let primary = repomd.fetch(&mut get, "primary")?;
     Ok(Repository { packages: parse_packages(&primary, None, None)?, repomd: repomd.0 })
+}
+
+/// The advisories of such a snapshot; none if it has no `updateinfo`.
+pub(crate) fn read_own_advisories(dir: &Path) -> Result<Vec<Advisory>> {
+    let repomd = Verified(Repomd::parse(&lazuli_fs::read(dir.join(PATH))?)?);
+    if !repomd.0.parts.contains_key("updateinfo") {
+        return Ok(Vec::new());
+    }
+    let mut get = |href: &str, _| Ok(lazuli_fs::read(dir.join(href))?);
+    crate::updateinfo::parse(&repomd.fetch(&mut get, "updateinfo")?)
 }
 
 fn read(get: &mut Get<'_>, keys: &KeyRing, detail: Detail) -> Result<Repository> {

@@ -241,6 +241,12 @@ impl Iterator for Advisories<'_> {
     }
 }
 
+/// Reads a date as people and metadata write it: seconds since the epoch, `YYYY-MM-DD`, or that with a time
+/// of day in UTC after it. Gives seconds since the epoch.
+pub fn parse_date(text: &str) -> Option<i64> {
+    date::parse(text)
+}
+
 /// Reads all advisories.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Advisory>> {
     Advisories::new(bytes)?.collect()
@@ -461,3 +467,7 @@ fn write_package(xml: &mut Xml, package: &AdvisoryPackage) -> io::Result<()> {
     }
     xml.close("package")
 }
+
+#[cfg(test)]
+#[path = "updateinfo_tests.rs"]
+mod tests;

@@ -1,14 +1,12 @@
-//! `lazuli build` and `lazuli repo`.
+//! `lazuli build`.
 
-use crate::cli::{BuildArgs, RepoCommand};
+use crate::cli::BuildArgs;
 use crate::images::export;
 use crate::rpms::Rpm;
 use crate::ui::size;
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result};
 use lazuli_image::Format;
-use lazuli_repo::Detail;
-use lazuli_rpm::PackageFile;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -104,49 +102,6 @@ fn parse_format(text: &str) -> Result<Format> {
         .with_context(|| format!("`{text}` is not a format; known: raw, qcow2, vhd"))
 }
 
-/// `lazuli repo`.
-pub fn repo(workspace: &Workspace, command: &RepoCommand) -> Result<bool> {
-    match command {
-        RepoCommand::Build { output } => {
-            let repo = workspace.repository(workspace.all_rpms()?)?;
-            copy_repo(&repo.dir, output)?;
-            println!(
-                "{}: {} packages, signed by {}",
-                output.display(),
-                repo.rpms.len(),
-                workspace.signer()?.fingerprint()
-            );
-            Ok(true)
-        }
-        RepoCommand::Verify { dir } => {
-            let keys = workspace.keys.key_ring()?;
-            let repository = lazuli_repo::read_directory(dir, &keys, Detail::Primary)?;
-            let mut bad = 0;
-            for package in &repository.packages {
-                let path = dir.join(package.location.to_string());
-                let verdict = lazuli_fs::read(&path).map_err(anyhow::Error::from).and_then(|bytes| {
-                    let digest = lazuli_store::Digest::of(&bytes);
-                    anyhow::ensure!(
-                        digest == package.checksum,
-                        "sha256 is {digest}, the metadata says {}",
-                        package.checksum
-                    );
-                    Ok(PackageFile::parse(&bytes)?.verify(&keys)?)
-                });
-                if let Err(error) = verdict {
-                    bad += 1;
-                    println!("{}: {error}", path.display());
-                }
-            }
-            println!(
-                "{} packages, metadata signature and checksums good, {bad} packages bad",
-                repository.packages.len()
-            );
-            Ok(bad == 0)
-        }
-    }
-}
-
 /// Copies a repository out of the store; what was at the place before is replaced as a whole.
 fn copy_repo(from: &Path, to: &Path) -> Result<()> {
     let parent = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -165,15 +120,21 @@ fn copy_repo(from: &Path, to: &Path) -> Result<()> {
             lazuli_fs::set_mode(&target, 0o644)?;
         }
     }
+    put_in_place(scratch.path(), &fresh, to)
+}
+
+/// Gives `fresh` the name `to`, whatever has that name now. `scratch` is a directory beside it for what is
+/// moved away.
+pub fn put_in_place(scratch: &Path, fresh: &Path, to: &Path) -> Result<()> {
     // The old directory is moved out of the way rather than emptied, so that a reader sees one or the
     // other; if another run was faster between the two steps, its result is moved away too.
     for attempt in 0..ATTEMPTS {
-        let old = scratch.path().join(format!("old-{attempt}"));
+        let old = scratch.join(format!("old-{attempt}"));
         match lazuli_fs::rename(to, &old) {
             Err(error) if !error.is_not_found() => return Err(error.into()),
             _ => {}
         }
-        match lazuli_fs::rename(&fresh, to) {
+        match lazuli_fs::rename(fresh, to) {
             Ok(()) => return Ok(()),
             Err(error) if attempt + 1 == ATTEMPTS => return Err(error.into()),
             Err(_) => {}

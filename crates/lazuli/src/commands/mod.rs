@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod image;
 pub mod kernel;
 pub mod lock;
+pub mod repo;
 pub mod run;
 pub mod store;
 pub mod tool_root;
