@@ -4,8 +4,8 @@
 //! value to whoever asks for the credential NAME. So the host can place a key or a unit in an image
 //! without touching it, and without a network. See systemd.system-credentials(7).
 
-use crate::{Error, GuestFile};
 use crate::base64;
+use crate::{Error, GuestFile};
 
 /// The table that holds all strings is limited by its 16-bit length in the oldest entry point format.
 const MAX_TOTAL: usize = 60_000;
@@ -151,7 +151,10 @@ mod tests {
         let command = "echo \"it's 100% $ok\" \\\n | cat";
         let mut credentials = Credentials::default();
         credentials.exec(command, false);
-        assert_eq!(credentials.values.first(), Some(&("lazuli.exec".to_owned(), command.as_bytes().to_vec())));
+        assert_eq!(
+            credentials.values.first(),
+            Some(&("lazuli.exec".to_owned(), command.as_bytes().to_vec()))
+        );
     }
 
     #[test]

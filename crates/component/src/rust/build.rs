@@ -120,7 +120,8 @@ fn macros(version: &str) -> Vec<(String, String)> {
         "env PATH={TOP}/bin:$PATH CARGO={TOP}/bin/cargo CARGO_HOME={TOP}/cargo \
          CFLAGS=\"-O2 -pipe %{{_hardening_cflags}} %{{_hardening_cppflags}} {map}\" CC=gcc AR=ar"
     );
-    let command = format!("{TOP}/bin/cargo build --release --locked --manifest-path {TOP}/{SOURCE}/Cargo.toml");
+    let command =
+        format!("{TOP}/bin/cargo build --release --locked --manifest-path {TOP}/{SOURCE}/Cargo.toml");
     vec![
         ("cargo_build".into(), format!("{environment} {command}")),
         ("cargo_output".into(), format!("{TOP}/target/release")),

@@ -99,7 +99,8 @@ impl Inputs {
             let package = manifest::table_at(&manifest, &["workspace", "package"]);
             package.and_then(|p| p.get(key)?.as_str()).unwrap_or_default().to_owned()
         };
-        let own = crates.first().and_then(|name| members[name].manifest.get("package")?.get("version")?.as_str());
+        let own =
+            crates.first().and_then(|name| members[name].manifest.get("package")?.get("version")?.as_str());
         let version = own.map_or_else(|| shared("version"), str::to_owned);
         Ok(Self { rust_version: shared("rust-version"), version, root, written, copied })
     }
@@ -233,8 +234,9 @@ fn refuse_git(file: &Path, lock: &Table) -> Result<(), Error> {
 fn list(root: &Path, dir: &str, found: &mut BTreeSet<String>) -> Result<(), Error> {
     for path in fs::read_dir(root.join(dir))? {
         let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
-        let scratch = name.starts_with('.') || name.ends_with('~') || name.ends_with(".orig");
-        let snapshot = [".snap", ".snap.new"].iter().any(|end| name.ends_with(end));
+        let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        let scratch = name.starts_with('.') || name.ends_with('~') || ending == "orig";
+        let snapshot = ending == "snap" || name.ends_with(".snap.new");
         if scratch || snapshot {
             continue;
         }
@@ -259,4 +261,96 @@ fn join(base: &str, path: &str) -> String {
         }
     }
     parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `app` needs `base`; `lone` nobody.
+    fn workspace() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a directory");
+        let manifest = "[workspace]\nmembers = [\"crates/*\"]\n[workspace.package]\nversion = \"2.0.0\"\n\
+                        rust-version = \"1.89\"\n[workspace.dependencies]\nbase = { path = \"crates/base\" }\n";
+        write(&dir, "Cargo.toml", manifest);
+        write(&dir, "Cargo.lock", "version = 4\n[[package]]\nname = \"app\"\nversion = \"2.0.0\"\n");
+        let app = "[package]\nname = \"app\"\nversion.workspace = true\n[dependencies]\nbase.workspace = true\n\
+                   [dev-dependencies]\nlone = { path = \"../lone\" }\n";
+        write(&dir, "crates/app/Cargo.toml", app);
+        for (name, file) in [("app", "main.rs"), ("base", "deep/code.rs"), ("lone", "lib.rs")] {
+            write(&dir, &format!("crates/{name}/src/{file}"), "");
+        }
+        for name in ["base", "lone"] {
+            write(&dir, &format!("crates/{name}/Cargo.toml"), &format!("[package]\nname = \"{name}\"\n"));
+        }
+        dir
+    }
+
+    fn write(dir: &tempfile::TempDir, path: &str, content: &str) {
+        put(&dir.path().join(path), content.as_bytes()).expect("a file");
+    }
+
+    fn collect(dir: &tempfile::TempDir, name: &str) -> Result<Inputs, Error> {
+        Inputs::collect(&dir.path().join("crates"), &[name.to_owned()])
+    }
+
+    #[test]
+    fn the_source_is_the_crate_and_what_it_needs_without_tests_and_scratch() {
+        let dir = workspace();
+        for stray in ["tests/x.rs", "src/.x.swp", "src/x.rs~", "src/snapshots/a.snap", "README.md"] {
+            write(&dir, &format!("crates/app/{stray}"), "");
+        }
+        write(&dir, "crates/base/build.rs", "");
+        let inputs = collect(&dir, "app").expect("inputs");
+        let paths: BTreeSet<&str> = inputs.paths().collect();
+        let wanted = [
+            "Cargo.lock",
+            "Cargo.toml",
+            "crates/app/Cargo.toml",
+            "crates/app/src/main.rs",
+            "crates/base/Cargo.toml",
+            "crates/base/build.rs",
+            "crates/base/src/deep/code.rs",
+        ];
+        assert_eq!(paths, BTreeSet::from(wanted));
+        assert_eq!((inputs.version(), inputs.rust_version()), ("2.0.0", "1.89"));
+    }
+
+    #[test]
+    fn what_is_not_the_source_does_not_change_its_digest_and_what_is_does() {
+        let dir = workspace();
+        let digest = || collect(&dir, "app").expect("inputs").digest().expect("a digest");
+        let before = digest();
+        write(&dir, "crates/lone/src/lib.rs", "changed");
+        write(&dir, "crates/lone/Cargo.toml", "[package]\nname = \"lone\"\nversion = \"3.0.0\"\n");
+        write(&dir, "crates/app/tests/x.rs", "");
+        assert_eq!(digest(), before);
+        write(&dir, "crates/base/src/deep/code.rs", "changed");
+        let changed = digest();
+        assert_ne!(changed, before);
+        write(&dir, "crates/base/src/more.rs", "");
+        assert_ne!(digest(), changed);
+    }
+
+    #[test]
+    fn an_unknown_crate_is_an_error_with_the_nearest_name() {
+        let error = collect(&workspace(), "apps").unwrap_err().to_string();
+        assert!(error.contains("no package `apps`") && error.contains("did you mean `app`?"), "{error}");
+    }
+
+    #[test]
+    fn code_without_a_checksum_is_refused() {
+        let dir = workspace();
+        let git =
+            "[[package]]\nname = \"x\"\nversion = \"1.0.0\"\nsource = \"git+https://example.org/x#abc\"\n";
+        write(&dir, "Cargo.lock", git);
+        let error = collect(&dir, "app").unwrap_err().to_string();
+        assert!(error.contains("Cargo.lock:4: crate `x` comes from a Git repository"), "{error}");
+    }
+
+    #[test]
+    fn without_a_workspace_the_error_says_where_none_was_found() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert!(matches!(Inputs::collect(dir.path(), &[]), Err(Error::NoWorkspace(_))));
+    }
 }

@@ -127,8 +127,7 @@ impl Toolchain {
         let prefix = if self.libraries.is_empty() {
             String::new()
         } else {
-            let path: Vec<String> =
-                (0..self.libraries.len()).map(|i| format!("{LIBRARIES}/{i}")).collect();
+            let path: Vec<String> = (0..self.libraries.len()).map(|i| format!("{LIBRARIES}/{i}")).collect();
             format!("{LIBRARIES}/ld.so --library-path {} ", path.join(":"))
         };
         let script = |program: &str, more: &str| {
