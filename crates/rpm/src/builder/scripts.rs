@@ -175,7 +175,10 @@ impl Scripts<'_> {
     pub(super) fn tags(&self, h: &mut HeaderBuilder) {
         for (script, body, program, _) in self.all() {
             let Some(script) = script else { continue };
-            h.string(body, &script.body);
+            // As rpmbuild: an interpreter alone gets neither a file to run nor arguments.
+            if !script.body.is_empty() {
+                h.string(body, &script.body);
+            }
             if script.interpreter.len() > 1 {
                 h.set(program, Value::StringArray(script.interpreter.clone()));
             } else {

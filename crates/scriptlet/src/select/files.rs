@@ -146,7 +146,9 @@ pub(super) fn own(
             continue;
         }
         let prefixes: Vec<&str> = triggers.names(number).collect();
-        let (paths, first) = matching_installed(state, &prefixes, |_| true)?;
+        // The files that come with it have set it off already.
+        let seen = if scope == Scope::Transaction { None } else { state.brought_by(element) };
+        let (paths, first) = matching_installed(state, &prefixes, |id| Some(id) != seen)?;
         let Some(first) = first else { continue };
         let mut args = vec![arg];
         if scope != Scope::Transaction {

@@ -1,8 +1,8 @@
 //! Which scripts run at each moment of a transaction, in which order, with which arguments and input.
 //!
 //! The arguments count instances of a package *after* the operation that the script belongs to, as RPM's
-//! package state machine does. Where RPM's own behaviour is odd (a package's own `%filetriggerin` runs
-//! for its own files and once more for all installed ones), the oddity is kept: packages are written
+//! package state machine does. Where RPM's own behaviour is odd (a package's own `%filetriggerun`
+//! runs for all installed files, its own among them, and once more for its own), the oddity is kept: packages are written
 //! against it.
 
 mod files;

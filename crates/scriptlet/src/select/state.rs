@@ -116,6 +116,11 @@ impl<'a> State<'a> {
         )
     }
 
+    /// The installed package that an element brought.
+    pub(super) fn brought_by(&self, index: usize) -> Option<Id> {
+        self.came.iter().position(|came| *came == index).map(Id::New)
+    }
+
     /// Whether the package takes the row of the same one.
     pub(super) fn replaces(&self, index: usize) -> bool {
         matches!(self.elements.get(index), Some(Element::Install { replaces: Some(_), .. }))
