@@ -13,12 +13,27 @@
 //! output     tables, JSON, progress
 //! ```
 
+pub mod advisories;
+pub mod ask;
+pub mod catalog;
 pub mod cli;
+mod commands;
 pub mod error;
 mod generate;
 pub mod history;
+pub mod installed;
+pub mod locks;
 pub mod output;
+pub mod package;
+pub mod plan;
+pub mod query;
+pub mod queryformat;
+pub mod repositories;
+pub mod restart;
 mod run;
+pub mod session;
+pub mod settings;
+pub mod spec;
 
 pub use error::{Error, Result};
 pub use run::run;

@@ -3,6 +3,7 @@
 use crate::cli::{self, Cli, Command, Name};
 use crate::error::{Error, Result};
 use crate::output::Output;
+use crate::session::Session;
 use clap::FromArgMatches as _;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -48,13 +49,22 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn command(name: Name, cli: &Cli, _args: &[OsString], out: &Output) -> Result<Outcome> {
+fn command(name: Name, cli: &Cli, args: &[OsString], out: &Output) -> Result<Outcome> {
     match &cli.command {
-        Command::Generate(args) => crate::generate::generate(args.what, &args.directory)?,
-        Command::Version => out.line(format!("{}: {}", name.as_str(), env!("CARGO_PKG_VERSION"))),
-        _ => return Err(Error::Usage("not here yet".to_owned())),
+        Command::Generate(args) => {
+            crate::generate::generate(args.what, &args.directory)?;
+            Ok(Outcome::Done)
+        }
+        Command::Version => {
+            out.line(format!("{}: {}", name.as_str(), env!("CARGO_PKG_VERSION")));
+            Ok(Outcome::Done)
+        }
+        command => {
+            let words: Vec<_> = args.iter().skip(1).map(|w| w.to_string_lossy()).collect();
+            let session = Session::open(name, &cli.global, out, words.join(" "))?;
+            crate::commands::run(&session, command)
+        }
     }
-    Ok(Outcome::Done)
 }
 
 /// Help and version are no errors; the rest has a status that dnf and tdnf share.

@@ -278,6 +278,18 @@ impl History {
             .map_err(&fail)?;
         rows.collect::<rusqlite::Result<_>>().map_err(&fail)
     }
+
+    /// The repository that each package came from last, by the package's whole name.
+    pub fn origins(&self) -> Result<BTreeMap<String, String>> {
+        let fail = self.fail();
+        let sql = "SELECT name, epoch, version, release, arch, repo FROM element
+                   WHERE repo <> '' AND action IN ('install', 'upgrade', 'downgrade', 'reinstall')
+                   ORDER BY trans, position";
+        let mut statement = self.connection.prepare(sql).map_err(&fail)?;
+        let rows =
+            statement.query_map([], |row| Ok((nevra(row, 0)?.to_string(), row.get(5)?))).map_err(&fail)?;
+        rows.collect::<rusqlite::Result<_>>().map_err(&fail)
+    }
 }
 
 const COLUMNS: &str = "id, kind, state, started, ended, uid, user, command, comment, unverified,

@@ -86,6 +86,16 @@ impl Output {
         }
     }
 
+    /// Output that a test can look at: no terminal, no colours.
+    #[cfg(test)]
+    pub(crate) fn captured() -> (Self, Captured) {
+        let captured = Captured::default();
+        let to: Box<dyn Write> = Box::new(captured.clone());
+        let out =
+            Self { to: RefCell::new(to), json: false, quiet: false, verbose: 0, width: None, color: false };
+        (out, captured)
+    }
+
     /// Prints a line. Whoever reads may have gone: that ends the program as it ends others, quietly.
     pub fn line(&self, text: impl AsRef<str>) {
         self.text(text);
@@ -163,4 +173,29 @@ fn end_if_nobody_reads(result: std::io::Result<()>) {
 fn terminal_width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     Some(usize::from(size.ws_col)).filter(|w| *w >= 20)
+}
+
+/// What was printed.
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub(crate) struct Captured(std::rc::Rc<RefCell<Vec<u8>>>);
+
+#[cfg(test)]
+impl Captured {
+    /// The text so far.
+    pub fn take(&self) -> String {
+        String::from_utf8(self.0.take()).expect("UTF-8")
+    }
+}
+
+#[cfg(test)]
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

@@ -1,0 +1,126 @@
+//! Package files named on the command line.
+
+use crate::catalog::{Catalog, Detail, Source};
+use crate::error::{Distrust, Error, Result};
+use crate::repositories::Repos;
+use crate::session::Session;
+use lazuli_fs as fs;
+use lazuli_repo::{Href, Package};
+use lazuli_rpm::{KeyRing, PackageFile};
+use lazuli_solve::{Job, PackageId, Packages, Select, Universe};
+use std::path::{Path, PathBuf};
+
+/// What such packages have for a repository.
+pub const COMMAND_LINE: &str = "@commandline";
+/// The largest file that is read, in bytes.
+const MAX_FILE: u64 = 4 << 30;
+
+/// Packages from files.
+pub struct Files {
+    universe: Packages<'static>,
+    packages: &'static [Package],
+    paths: Vec<PathBuf>,
+}
+
+/// Reads the files; nothing if there are none. Signatures are checked here, by the keys of any enabled
+/// repository and those in the package database; the transaction checks again what it then installs.
+pub fn read(session: &Session<'_>, repositories: &Repos, files: &[String]) -> Result<Option<Files>> {
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let keys = keys(session, repositories)?;
+    let mut packages = Vec::new();
+    let mut paths = Vec::new();
+    for file in files {
+        if file.contains("://") && !file.starts_with("file://") {
+            return Err(Error::Usage(format!(
+                "{file}: packages are not installed straight from an address; fetch it first, or name the \
+                 repository with --repofrompath"
+            )));
+        }
+        let path = PathBuf::from(file.strip_prefix("file://").unwrap_or(file));
+        let size = fs::metadata(&path)?.len();
+        let bad = |reason: String| Error::File { path: path.clone(), reason };
+        if size > MAX_FILE {
+            return Err(bad(format!("it has {size} bytes, more than {MAX_FILE}")));
+        }
+        let bytes = fs::read(&path)?;
+        let package = PackageFile::parse(&bytes).map_err(|e| bad(e.to_string()))?;
+        if !session.global.trust.nogpgcheck {
+            package.verify(&keys).map_err(|e| distrust(file, &e))?;
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let href = Href::new(&name).map_err(|e| bad(e.to_string()))?;
+        packages.push(Package::from_rpm(&bytes, href).map_err(|e| bad(e.to_string()))?);
+        paths.push(path);
+    }
+    // Kept until the program ends.
+    let packages: &'static [Package] = Box::leak(packages.into_boxed_slice());
+    Ok(Some(Files { universe: Packages::new(packages), packages, paths }))
+}
+
+/// Why a package is not trusted.
+pub fn distrust(package: &str, error: &lazuli_rpm::package::Error) -> Error {
+    use lazuli_rpm::package::Error as E;
+    let (kind, hint) = match error {
+        E::Unsigned => (Distrust::Unsigned, "; whoever made it has to sign it"),
+        E::Signature(_) => {
+            (Distrust::Key, "; if it is to be trusted, add its key to `gpgkey` of its repository")
+        }
+        _ => (Distrust::Digest, ""),
+    };
+    Error::Untrusted { package: package.to_owned(), reason: format!("{error}{hint}"), kind }
+}
+
+/// Keys that may sign files on the command line.
+pub fn keys(session: &Session<'_>, repositories: &Repos) -> Result<KeyRing> {
+    let mut armored = String::new();
+    for repository in repositories.iter() {
+        armored.push_str(&repository.armored_keys()?);
+    }
+    for key in session.installed()?.database().keys()? {
+        // A key that cannot be read, for example because it is revoked, verifies nothing.
+        if KeyRing::from_armored(&key.armored).is_ok() {
+            armored.push_str(&key.armored);
+        }
+    }
+    KeyRing::from_armored(&armored).map_err(|e| Error::Config(format!("keys: {e}")))
+}
+
+/// Jobs for the files: each is to be installed, as what it is.
+pub fn jobs(catalog: &Catalog<'_>, repositories: &Repos, files: Option<&Files>) -> Vec<Job> {
+    let place = repositories.iter().count();
+    let count = files.map_or(0, |f| f.packages.len() as u32);
+    (0..count).map(|n| Job::Install(Select::Package(catalog.global(place, PackageId(n))))).collect()
+}
+
+impl Files {
+    /// The path of a package.
+    pub fn path(&self, package: PackageId) -> Option<&Path> {
+        self.paths.get(package.0 as usize).map(PathBuf::as_path)
+    }
+}
+
+impl Source for Files {
+    fn universe(&self) -> &dyn Universe {
+        &self.universe
+    }
+
+    fn id(&self) -> &'static str {
+        COMMAND_LINE
+    }
+
+    fn rank(&self) -> (i32, u32) {
+        // Before all repositories: somebody asked for exactly these.
+        (0, 0)
+    }
+
+    fn record(&self, package: PackageId, _detail: Detail) -> Result<Package> {
+        let missing = || Error::NoMatch(vec![format!("file {}", package.0)]);
+        self.packages.get(package.0 as usize).cloned().ok_or_else(missing)
+    }
+
+    fn times(&self, package: PackageId) -> (i64, i64) {
+        self.packages.get(package.0 as usize).map_or((0, 0), |p| (p.build_time, p.file_time))
+    }
+}
