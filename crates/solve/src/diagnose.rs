@@ -133,7 +133,7 @@ impl Diagnosis<'_, '_> {
 
     /// Follows the preferred candidate of each step to what is missing.
     fn trail_to_end(&self, root: &Root, any: &[Index], broken: &BTreeMap<Index, Broken>) -> Trouble {
-        let mut trail = Trail { request: root.text.clone(), held: root.held, links: Vec::new() };
+        let mut trail = Trail { request: root.text.clone(), held: root.is_held(), links: Vec::new() };
         let mut also = Vec::new();
         let (mut text, mut any) = (root.what.as_str(), any);
         let cause = loop {
@@ -171,30 +171,8 @@ impl Diagnosis<'_, '_> {
             .map(|(index, what)| format!("{what}, provided by {}", self.pool.package(index).id()))
             .collect();
         offers.truncate(MAX_SIMILAR);
-        let nearest = if offers.is_empty() { self.similar(name) } else { Vec::new() };
+        let nearest = if offers.is_empty() { similar(self.pool, name) } else { Vec::new() };
         Cause::Missing { dependency: text.to_owned(), offers, nearest }
-    }
-
-    fn similar(&self, name: &str) -> Vec<String> {
-        let mut scored: Vec<(i64, &str)> = Vec::new();
-        // A name of much other length cannot be similar enough.
-        let near = |other: &str| other.len().abs_diff(name.len()) * 10 <= other.len().max(name.len()) * 3;
-        let names = self.pool.provided_names(near);
-        for candidate in names.iter().map(String::as_str) {
-            let score = strsim::normalized_damerau_levenshtein(name, candidate);
-            if score >= 0.7 && candidate != name {
-                // Whole thousandths: an order that does not hang on rounding.
-                scored.push((-((score * 1000.0) as i64), candidate));
-            }
-        }
-        scored.sort_unstable();
-        let describe = |&(_, candidate): &(i64, &str)| match self.pool.offers(candidate).first() {
-            Some((index, _)) if self.pool.package(*index).nevra.name != candidate => {
-                format!("{candidate}, provided by {}", self.pool.package(*index).id())
-            }
-            _ => candidate.to_owned(),
-        };
-        scored.iter().take(MAX_SIMILAR).map(describe).collect()
     }
 
     /// Troubles read from the solver's proof.
@@ -315,6 +293,29 @@ impl Diagnosis<'_, '_> {
     }
 }
 
+/// Names like this one, with a package that provides each.
+pub(crate) fn similar(pool: &Pool<'_>, name: &str) -> Vec<String> {
+    let mut scored: Vec<(i64, &str)> = Vec::new();
+    // A name of much other length cannot be similar enough.
+    let near = |other: &str| other.len().abs_diff(name.len()) * 10 <= other.len().max(name.len()) * 3;
+    let names = pool.provided_names(near);
+    for candidate in names.iter().map(String::as_str) {
+        let score = strsim::normalized_damerau_levenshtein(name, candidate);
+        if score >= 0.7 && candidate != name {
+            // Whole thousandths: an order that does not hang on rounding.
+            scored.push((-((score * 1000.0) as i64), candidate));
+        }
+    }
+    scored.sort_unstable();
+    let describe = |&(_, candidate): &(i64, &str)| match pool.offers(candidate).first() {
+        Some((index, _)) if pool.package(*index).nevra.name != candidate => {
+            format!("{candidate}, provided by {}", pool.package(*index).id())
+        }
+        _ => candidate.to_owned(),
+    };
+    scored.iter().take(MAX_SIMILAR).map(describe).collect()
+}
+
 /// The solver's proof as a graph of packages, with the shortest way to each.
 struct Proof<'g, 'p, 'a> {
     nodes: Vec<ConflictNode>,
@@ -393,7 +394,7 @@ impl<'g, 'p, 'a> Proof<'g, 'p, 'a> {
             if from == self.root {
                 links.reverse();
                 let root = &self.roots[*self.origins.get(&requirement)?];
-                return Some(Trail { request: root.text.clone(), held: root.held, links });
+                return Some(Trail { request: root.text.clone(), held: root.is_held(), links });
             }
             let problem = self.solver.provider();
             let package = self.package(from)?;

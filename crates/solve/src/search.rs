@@ -7,6 +7,19 @@ use resolvo::conflict::Conflict;
 use resolvo::{Requirement, Solver, UnsolvableOrCancelled};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Why something must be in a solution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Purpose {
+    /// It was asked for.
+    Asked,
+    /// It replaces, by its `Obsoletes`, what is to be upgraded.
+    Replacement,
+    /// It is a better version of what is installed.
+    Upgrade,
+    /// It, or what takes its place, is installed and stays.
+    Stay,
+}
+
 /// What a solution must contain, with the words for it.
 #[derive(Clone)]
 pub(crate) struct Root {
@@ -14,8 +27,7 @@ pub(crate) struct Root {
     pub(crate) text: String,
     /// The dependency that it comes down to.
     pub(crate) what: String,
-    /// Whether it is about an installed package that is to stay rather than something asked for.
-    pub(crate) held: bool,
+    pub(crate) purpose: Purpose,
     pub(crate) formula: Formula,
     /// The formula's clauses.
     pub(crate) clauses: Vec<Clause>,
@@ -25,19 +37,24 @@ impl Root {
     /// A root for a formula; `None` if the formula combines too many alternatives.
     pub(crate) fn new(text: &str, what: &str, formula: Formula) -> Option<Self> {
         let clauses = formula.clauses(true)?;
-        Some(Self { text: text.to_owned(), what: what.to_owned(), held: false, formula, clauses })
+        Some(Self { text: text.to_owned(), what: what.to_owned(), purpose: Purpose::Asked, formula, clauses })
     }
 
     /// A root that one of these packages is there.
     pub(crate) fn any(text: &str, packages: Vec<Index>) -> Self {
         let formula = Formula::Any(packages.into());
         let clauses = formula.clauses(true).unwrap_or_default();
-        Self { text: text.to_owned(), what: text.to_owned(), held: false, formula, clauses }
+        Self { text: text.to_owned(), what: text.to_owned(), purpose: Purpose::Asked, formula, clauses }
     }
 
-    /// The same about an installed package.
-    pub(crate) fn held(self) -> Self {
-        Self { held: true, ..self }
+    /// The same for another purpose.
+    pub(crate) fn with(self, purpose: Purpose) -> Self {
+        Self { purpose, ..self }
+    }
+
+    /// Whether it is about an installed package that is to stay rather than something asked for.
+    pub(crate) fn is_held(&self) -> bool {
+        self.purpose == Purpose::Stay
     }
 
     /// Whether it is met by exactly these packages.

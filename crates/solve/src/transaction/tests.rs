@@ -1,0 +1,479 @@
+//! What people may rely on when a system changes.
+
+use super::*;
+use crate::tests::{package, universe};
+use crate::universe::{Member, Packages, Repositories};
+use insta::assert_snapshot;
+use lazuli_repo::Package;
+
+/// A system in memory.
+pub(crate) struct Machine {
+    pub(crate) packages: Vec<InstalledPackage>,
+    files: Vec<(String, u32)>,
+}
+
+impl System for Machine {
+    fn packages(&self) -> &[InstalledPackage] {
+        &self.packages
+    }
+
+    fn owners(&self, path: &str) -> Vec<u32> {
+        self.files.iter().filter(|(owned, _)| owned == path).map(|(_, hnum)| *hnum).collect()
+    }
+}
+
+impl Machine {
+    pub(crate) fn add(&mut self, package: &Package, keep: Keep) -> u32 {
+        let hnum = self.packages.iter().map(|p| p.hnum).max().unwrap_or(0) + 1;
+        self.files.extend(package.files.iter().map(|file| (file.path.clone(), hnum)));
+        self.packages.push(InstalledPackage {
+            hnum,
+            nevra: package.nevra.clone(),
+            keep,
+            provides: package.provides.clone(),
+            requires: package.requires.clone(),
+            conflicts: package.conflicts.clone(),
+            obsoletes: package.obsoletes.clone(),
+            recommends: package.recommends.clone(),
+            supplements: package.supplements.clone(),
+            size: 1,
+        });
+        hnum
+    }
+
+    /// Carries out a plan.
+    pub(crate) fn apply(&mut self, plan: &Plan, packages: &[Package]) {
+        let mut come = Vec::new();
+        for step in &plan.steps {
+            let (new, old) = match step.action {
+                Action::Install { package } => (Some(package), None),
+                Action::Upgrade { package, from }
+                | Action::Downgrade { package, from }
+                | Action::Reinstall { package, from } => (Some(package), Some(from)),
+                Action::Obsolete { installed, .. } | Action::Remove { installed } => (None, Some(installed)),
+            };
+            if let Some(old) = old {
+                let count = self.packages.len();
+                self.packages.retain(|package| package.hnum != old);
+                assert_eq!(self.packages.len() + 1, count, "{old} goes once");
+                self.files.retain(|(_, hnum)| *hnum != old);
+            }
+            come.extend(new.map(|new| (new, step.keep)));
+        }
+        for (new, keep) in come {
+            self.add(&packages[new.0 as usize], keep);
+        }
+        for mark in &plan.marks {
+            let package = self.packages.iter_mut().find(|package| package.hnum == mark.installed);
+            package.expect("a marked package is there").keep = mark.keep;
+        }
+    }
+
+    pub(crate) fn ids(&self) -> Vec<String> {
+        let mut ids: Vec<String> = self.packages.iter().map(|package| package.nevra.to_string()).collect();
+        ids.sort();
+        ids
+    }
+}
+
+/// A system of packages; a line `Keep: dependency` or `Keep: weak` says why one is there.
+fn machine(text: &str) -> Machine {
+    let mut machine = Machine { packages: Vec::new(), files: Vec::new() };
+    for block in blocks(text) {
+        let keep = match block.lines().find_map(|line| line.strip_prefix("Keep: ")) {
+            Some("dependency") => Keep::Dependency,
+            Some("weak") => Keep::Weak,
+            _ => Keep::User,
+        };
+        let rest: Vec<&str> = block.lines().filter(|line| !line.starts_with("Keep: ")).collect();
+        machine.add(&package(&rest.join("\n")), keep);
+    }
+    machine
+}
+
+fn blocks(text: &str) -> Vec<String> {
+    let stripped: Vec<&str> = text.lines().map(str::trim).collect();
+    let blocks = stripped.join("\n");
+    blocks
+        .split("\n\n")
+        .filter(|block| !block.trim().is_empty())
+        .map(|block| block.trim().to_owned())
+        .collect()
+}
+
+fn text(text: &str) -> Select {
+    Select::text(text)
+}
+
+fn install(names: &[&str]) -> Vec<Job> {
+    names.iter().map(|name| Job::Install(text(name))).collect()
+}
+
+fn remove(names: &[&str]) -> Vec<Job> {
+    names.iter().map(|name| Job::Remove(text(name))).collect()
+}
+
+fn upgrade() -> Vec<Job> {
+    vec![Job::Upgrade { select: None, minimal: false, only: None }]
+}
+
+fn upgrade_of(name: &str) -> Vec<Job> {
+    vec![Job::Upgrade { select: Some(text(name)), minimal: false, only: None }]
+}
+
+/// A plan as a person would see it.
+pub(crate) fn show(plan: &Plan) -> String {
+    let mut lines = Vec::new();
+    for step in &plan.steps {
+        let (verb, old) = match step.action {
+            Action::Install { .. } => ("install", None),
+            Action::Upgrade { .. } => ("upgrade", step.old.as_ref()),
+            Action::Downgrade { .. } => ("downgrade", step.old.as_ref()),
+            Action::Reinstall { .. } => ("reinstall", None),
+            Action::Obsolete { .. } => ("obsolete", None),
+            Action::Remove { .. } => ("remove", None),
+        };
+        let from = old.map(|old| format!(" from {old}")).unwrap_or_default();
+        lines.push(format!("{verb} {}{from} [{}]: {}", step.nevra, step.keep.as_str(), step.why));
+    }
+    lines.extend(plan.marks.iter().map(|mark| format!("mark {} [{}]", mark.nevra, mark.keep.as_str())));
+    lines.extend(plan.notes.iter().map(|note| format!("note: {note}")));
+    for skip in &plan.problems {
+        lines.push(format!("skip: {}", skip.what));
+        lines.extend(skip.explanation.as_ref().map(|e| format!("  {}", e.to_string().replace('\n', "\n  "))));
+    }
+    lines.extend(plan.skipped.iter().map(|s| format!("weak: {} {}", s.package, s.dependency)));
+    if lines.is_empty() { "nothing to do".to_owned() } else { lines.join("\n") }
+}
+
+fn planned_with(installed: &str, available: &str, jobs: &[Job], options: &Options) -> String {
+    let packages = universe(available);
+    let machine = machine(installed);
+    let text = match solve_transaction(&Packages::new(&packages), &machine, jobs, options) {
+        Ok(plan) => {
+            let mut after = machine;
+            after.apply(&plan, &packages);
+            show(&plan)
+        }
+        Err(error) => format!("error: {error}"),
+    };
+    text.replace(".noarch", "")
+}
+
+fn planned(installed: &str, available: &str, jobs: &[Job]) -> String {
+    planned_with(installed, available, jobs, &Options::default())
+}
+
+const WEB: &str = "
+    web-2-1.noarch
+    Requires: libc >= 2
+    Requires: ssl
+    Recommends: docs
+
+    docs-1-1.noarch
+
+    libc-2-1.noarch
+
+    libc-1-1.noarch
+
+    openssl-1-1.noarch
+    Provides: ssl";
+
+#[test]
+fn an_install_brings_what_is_missing_and_upgrades_what_must_be() {
+    assert_snapshot!(planned("libc-1-1.noarch\n\n other-1-1.noarch", WEB, &install(&["web"])));
+}
+
+#[test]
+fn what_is_installed_stays_as_it_is_in_an_install() {
+    let available = "a-2-1.noarch\n\n b-1-1.noarch\n Requires: a";
+    assert_snapshot!(planned("a-1-1.noarch", available, &install(&["b"])));
+}
+
+#[test]
+fn what_is_there_already_is_said_to_be() {
+    let installed = "a-1-1.noarch\n Keep: dependency\n\n b-1-1.noarch\n Requires: a";
+    assert_snapshot!(planned(installed, "a-2-1.noarch\n\n a-1-1.noarch", &install(&["a"])));
+    let best = Options { best: true, ..Options::default() };
+    assert_snapshot!(planned_with(installed, "a-2-1.noarch\n\n a-1-1.noarch", &install(&["a"]), &best));
+}
+
+#[test]
+fn texts_name_packages_in_all_usual_ways() {
+    let available = "a-1-1.noarch\n File: /usr/bin/a\n\n a-2-1.noarch\n\n ab-1-1.noarch\n\n \
+                     c-1:3-1.x86_64\n Provides: virtual(c)";
+    for (name, expected) in [
+        ("a", "a-2-1"),
+        ("a-1", "a-1-1"),
+        ("a-1-1", "a-1-1"),
+        ("a-1-1.noarch", "a-1-1"),
+        ("a.noarch", "a-2-1"),
+        ("a*", "a-2-1 ab-1-1"),
+        ("a?", "ab-1-1"),
+        ("a-1*", "a-1-1"),
+        ("/usr/bin/a", "a-1-1"),
+        ("c-1:3-1", "c-1:3-1.x86_64"),
+        ("1:c-3-1.x86_64", "c-1:3-1.x86_64"),
+        ("c-3", "c-1:3-1.x86_64"),
+        ("virtual(c)", "c-1:3-1.x86_64"),
+        ("virt*", "c-1:3-1.x86_64"),
+        ("a < 2", "a-1-1"),
+        ("(c and ab)", "ab-1-1 c-1:3-1.x86_64"),
+    ] {
+        let packages = universe(available);
+        let system = machine("");
+        let plan =
+            solve_transaction(&Packages::new(&packages), &system, &install(&[name]), &Options::default());
+        let plan = plan.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let ids: Vec<String> =
+            plan.steps.iter().map(|step| step.nevra.to_string().replace(".noarch", "")).collect();
+        assert_eq!(ids.join(" "), expected, "{name}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_answered_with_what_is() {
+    assert_snapshot!(planned("", WEB, &install(&["opensll", "weeb"])));
+    let skip = Options { skip_unavailable: true, ..Options::default() };
+    assert_snapshot!(planned_with("", WEB, &install(&["weeb", "libc"]), &skip));
+    assert_snapshot!(planned("a-1-1.noarch", WEB, &remove(&["web"])));
+}
+
+#[test]
+fn an_upgrade_takes_the_best_that_goes_together() {
+    let installed = "a-1-1.noarch\n\n b-1-1.noarch\n Requires: a < 3\n\n c-1-1.noarch";
+    let available = "a-2-1.noarch\n\n a-3-1.noarch\n\n c-2-1.noarch\n Requires: d\n\n d-1-1.noarch";
+    assert_snapshot!(planned(installed, available, &upgrade()));
+    let best = Options { best: true, ..Options::default() };
+    assert_snapshot!(planned_with(installed, available, &upgrade(), &best));
+    assert_snapshot!(planned(installed, available, &upgrade_of("c")));
+    assert_snapshot!(planned(installed, available, &upgrade_of("d")));
+}
+
+#[test]
+fn an_install_that_needs_a_removal_says_so_and_does_it_when_allowed() {
+    let installed = "mail-1-1.noarch\n Provides: mta\n\n cron-1-1.noarch\n Requires: mta\n\n \
+                     report-1-1.noarch\n Requires: mail";
+    let available = "post-1-1.noarch\n Provides: mta\n Conflicts: mail";
+    assert_snapshot!(planned(installed, available, &install(&["post"])));
+    let erasing = Options { allow_erasing: true, ..Options::default() };
+    assert_snapshot!(planned_with(installed, available, &install(&["post"]), &erasing));
+    let swap = vec![Job::Swap { remove: text("mail"), install: text("post") }];
+    assert_snapshot!(planned(installed, available, &swap));
+}
+
+#[test]
+fn a_removal_takes_dependents_and_what_only_they_needed() {
+    let installed = "app-1-1.noarch\n Requires: lib\n\n \
+                     lib-1-1.noarch\n Keep: dependency\n Requires: base\n\n \
+                     base-1-1.noarch\n Keep: dependency\n Recommends: extra\n\n \
+                     extra-1-1.noarch\n Keep: weak\n\n \
+                     orphan-1-1.noarch\n Keep: dependency\n\n \
+                     mine-1-1.noarch\n Recommends: extra";
+    assert_snapshot!(planned(installed, "", &remove(&["app"])));
+    assert_snapshot!(planned(installed, "", &remove(&["lib"])));
+    let plain = Options { clean_requirements: false, ..Options::default() };
+    assert_snapshot!(planned_with(installed, "", &remove(&["app"]), &plain));
+    assert_snapshot!(planned(installed, "", &[Job::Autoremove]));
+    let both = [remove(&["app", "mine"]), vec![Job::Autoremove]].concat();
+    assert_snapshot!(planned(installed, "", &both));
+}
+
+#[test]
+fn a_removal_installs_nothing() {
+    let installed = "app-1-1.noarch\n Requires: (x or y)\n\n x-1-1.noarch";
+    assert_snapshot!(planned(installed, "y-1-1.noarch", &remove(&["x"])));
+}
+
+#[test]
+fn protected_packages_and_the_running_kernel_stay() {
+    let installed = "init-1-1.noarch\n Requires: libc\n\n libc-1-1.noarch\n\n kernel-5-1.noarch";
+    let running = Some(3);
+    let options =
+        Options { protected: vec!["init".to_owned()], running_kernel: running, ..Options::default() };
+    assert_snapshot!(planned_with(installed, "", &remove(&["init"]), &options));
+    assert_snapshot!(planned_with(installed, "", &remove(&["libc"]), &options));
+    assert_snapshot!(planned_with(installed, "", &remove(&["kernel"]), &options));
+}
+
+#[test]
+fn kernels_are_installed_side_by_side_and_the_oldest_goes() {
+    let kernels = |versions: &[u8]| -> String {
+        let one = |v: &u8| {
+            format!(
+                "kernel-{v}-1.noarch\n\n kernel-modules-{v}-1.noarch\n Requires: kernel = {v}-1\n Provides: installonlypkg(kernel-module)\n\n"
+            )
+        };
+        versions.iter().map(one).collect()
+    };
+    assert_snapshot!(planned(&kernels(&[1, 2]), &kernels(&[1, 2, 3]), &upgrade()));
+    assert_snapshot!(planned(&kernels(&[1, 2, 3]), &kernels(&[4, 3]), &upgrade()));
+    let running = Options { running_kernel: Some(1), ..Options::default() };
+    assert_snapshot!(planned_with(&kernels(&[1, 2, 3]), &kernels(&[4]), &upgrade(), &running));
+    let driver = format!("{}driver-1-1.noarch\n Requires: kernel = 1", kernels(&[1, 2, 3]));
+    assert_snapshot!(planned(&driver, &kernels(&[4]), &upgrade()));
+}
+
+#[test]
+fn obsoletes_replace_in_upgrades_and_keep_the_reason() {
+    let installed = "old-1-1.noarch\n\n split-1-1.noarch";
+    let available = "new-1-1.noarch\n Obsoletes: old < 2\n Provides: old = 2\n\n \
+                     split-2-1.noarch\n\n split-extra-2-1.noarch\n Obsoletes: split < 2\n\n \
+                     virtual-1-1.noarch\n Obsoletes: gone";
+    assert_snapshot!(planned(installed, available, &upgrade()));
+    let without = Options { obsoletes: false, ..Options::default() };
+    assert_snapshot!(planned_with(installed, available, &upgrade(), &without));
+    assert_snapshot!(planned(installed, available, &install(&["new"])));
+}
+
+#[test]
+fn versions_go_back_only_when_asked_to() {
+    let installed = "a-2-1.noarch\n\n a-libs-2-1.noarch\n Requires: a = 2";
+    let available = "a-1-1.noarch\n\n a-0-1.noarch\n\n a-libs-1-1.noarch\n Requires: a = 1\n\n \
+                     old-1-1.noarch\n Requires: a < 2";
+    assert_snapshot!(planned(installed, available, &[Job::Downgrade(text("a"))]));
+    assert_snapshot!(planned(installed, available, &install(&["old"])));
+    assert_snapshot!(planned(installed, available, &[Job::DistroSync(None)]));
+    assert_snapshot!(planned("a-1-1.noarch", available, &[Job::Downgrade(text("a-0"))]));
+    assert_snapshot!(planned("a-2-1.noarch", available, &install(&["a-1"])));
+    assert_snapshot!(planned("a-0-1.noarch", available, &[Job::Downgrade(text("a"))]));
+}
+
+#[test]
+fn a_reinstall_needs_the_same_version() {
+    assert_snapshot!(planned("a-1-1.noarch", "a-1-1.noarch\n\n a-2-1.noarch", &[Job::Reinstall(text("a"))]));
+    assert_snapshot!(planned("a-1-1.noarch", "a-2-1.noarch", &[Job::Reinstall(text("a"))]));
+}
+
+#[test]
+fn locks_and_exclusions_hold_versions() {
+    let available = "a-2-1.noarch\n\n a-3-1.noarch";
+    let lock = |package: &str, exclude| Options {
+        locks: vec![Lock { package: package.to_owned(), exclude }],
+        ..Options::default()
+    };
+    assert_snapshot!(planned_with("a-1-1.noarch", available, &upgrade(), &lock("a-0:1-1.*", false)));
+    assert_snapshot!(planned_with("a-1-1.noarch", available, &upgrade(), &lock("a-2-*", false)));
+    assert_snapshot!(planned_with("a-1-1.noarch", available, &upgrade(), &lock("a-3-1.noarch", true)));
+    assert_snapshot!(planned_with("", available, &install(&["a"]), &lock("a-1-*", false)));
+    let exclude =
+        vec![crate::Exclusion { package: "a*".to_owned(), reason: "by the configuration".to_owned() }];
+    let options = Options { exclude, ..Options::default() };
+    assert_snapshot!(planned_with("", available, &install(&["a"]), &options));
+    assert_snapshot!(planned_with("a-1-1.noarch", available, &upgrade(), &options));
+}
+
+#[test]
+fn security_upgrades_leave_the_rest_alone() {
+    let installed = "a-1-1.noarch\n\n b-1-1.noarch";
+    let available = "a-2-1.noarch\n\n a-3-1.noarch\n\n b-2-1.noarch";
+    let only = Some(vec![package("a-2-1.noarch").nevra]);
+    let job = |minimal| vec![Job::Upgrade { select: None, minimal, only: only.clone() }];
+    assert_snapshot!(planned(installed, available, &job(false)));
+    assert_snapshot!(planned(installed, available, &job(true)));
+}
+
+#[test]
+fn jobs_that_cannot_be_done_are_left_out_on_request() {
+    let available = "a-1-1.noarch\n Requires: gone\n\n b-1-1.noarch";
+    assert_snapshot!(planned("", available, &install(&["a", "b"])));
+    let skip = Options { skip_broken: true, ..Options::default() };
+    assert_snapshot!(planned_with("", available, &install(&["a", "b"]), &skip));
+}
+
+#[test]
+fn weak_dependencies_of_new_packages_come_and_do_not_come_back() {
+    let available = "a-1-1.noarch\n Recommends: b\n\n b-1-1.noarch\n\n lang-1-1.noarch\n Supplements: (a and de)\n\n \
+                     a-2-1.noarch\n Recommends: b\n Recommends: c\n\n c-1-1.noarch";
+    assert_snapshot!(planned("de-1-1.noarch", available, &install(&["a"])));
+    assert_snapshot!(planned("a-1-1.noarch\n Recommends: b", available, &upgrade()));
+    assert_snapshot!(planned("a-2-1.noarch\n\n de-1-1.noarch", available, &install(&["b"])));
+    let none = Options { weak: false, ..Options::default() };
+    assert_snapshot!(planned_with("de-1-1.noarch", available, &install(&["a"]), &none));
+}
+
+#[test]
+fn marks_change_why_a_package_is_there() {
+    let jobs = [Job::Mark { select: text("a"), keep: Keep::Dependency }, Job::Autoremove];
+    assert_snapshot!(planned("a-1-1.noarch\n\n b-1-1.noarch", "", &jobs[..1]));
+    assert_snapshot!(planned("a-1-1.noarch\n\n b-1-1.noarch", "", &jobs));
+}
+
+#[test]
+fn what_is_broken_today_stands_in_nobodys_way() {
+    let installed = "a-1-1.noarch\n Requires: gone\n Conflicts: b\n\n b-1-1.noarch";
+    assert_snapshot!(planned(installed, "c-1-1.noarch", &install(&["c"])));
+}
+
+#[test]
+fn a_preferred_repository_comes_before_a_later_version() {
+    let (ours, theirs) = (universe("a-1-1.noarch"), universe("a-2-1.noarch\n\n b-1-1.noarch\n Requires: a"));
+    let (ours, theirs) = (Packages::new(&ours), Packages::new(&theirs));
+    let member = |universe, id: &str, priority| Member { universe, id: id.to_owned(), priority, cost: 1000 };
+    let all = Repositories::new([member(&theirs, "theirs", 99), member(&ours, "ours", 10)]);
+    let plan = solve_transaction(&all, &machine(""), &install(&["b"]), &Options::default()).expect("a plan");
+    assert_snapshot!(show(&plan));
+    let Action::Install { package } = plan.steps[0].action else { panic!("an install") };
+    assert_eq!(all.repository(package), "ours");
+}
+
+#[test]
+fn only_what_is_needed_is_read() {
+    use crate::universe::{List, PackageId, Size};
+    use std::cell::RefCell;
+    struct Counting<'c>(Packages<'c>, RefCell<BTreeSet<PackageId>>);
+    impl Universe for Counting<'_> {
+        fn count(&self) -> u32 {
+            self.0.count()
+        }
+        fn nevra(&self, package: PackageId) -> lazuli_rpm::Nevra {
+            self.1.borrow_mut().insert(package);
+            self.0.nevra(package)
+        }
+        fn dependencies(&self, package: PackageId, list: List) -> Vec<Dependency> {
+            self.1.borrow_mut().insert(package);
+            self.0.dependencies(package, list)
+        }
+        fn named(&self, name: &str) -> Vec<PackageId> {
+            self.0.named(name)
+        }
+        fn providers(&self, name: &str) -> Vec<(PackageId, Dependency)> {
+            self.0.providers(name)
+        }
+        fn owners(&self, path: &str) -> Vec<PackageId> {
+            self.0.owners(path)
+        }
+        fn obsoleters(&self, name: &str) -> Vec<PackageId> {
+            self.0.obsoleters(name)
+        }
+        fn supplementers(&self, name: &str) -> Vec<PackageId> {
+            self.0.supplementers(name)
+        }
+        fn each_name(&self, _: &mut dyn FnMut(&str) -> bool) {
+            panic!("all names are asked for");
+        }
+        fn each_provided_name(&self, _: &mut dyn FnMut(&str) -> bool) {
+            panic!("all provided names are asked for");
+        }
+        fn size(&self, package: PackageId) -> Size {
+            self.0.size(package)
+        }
+    }
+    // A chain of ten among thousands of unrelated packages.
+    let text: String = (0..5000)
+        .map(|n| {
+            format!(
+                "p{n}-1-1.noarch\n{}\n",
+                if n % 10 == 9 { String::new() } else { format!("Requires: p{}\n", n + 1) }
+            )
+        })
+        .collect();
+    let packages = universe(&text);
+    let counting = Counting(Packages::new(&packages), RefCell::default());
+    let plan =
+        solve_transaction(&counting, &machine("p9-1-1.noarch"), &install(&["p20"]), &Options::default());
+    assert_eq!(plan.expect("a plan").steps.len(), 10);
+    assert_eq!(counting.1.borrow().len(), 11);
+}
+
+mod laws;
