@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     /// INSTALLCOLOR.
     pub(crate) color: u32,
     pub(crate) ownership: Ownership,
+    /// Whether users and groups of packages are made.
+    pub(crate) users: bool,
     /// Staging directories, one for each mount that is concerned.
     pub(crate) stages: Vec<String>,
     pub(crate) steps: Vec<Step>,

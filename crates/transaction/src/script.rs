@@ -3,6 +3,7 @@
 use crate::plan::{Phase, Script};
 use crate::prepare::Ready;
 use crate::{Error, Options};
+use lazuli_rpm::Header;
 use lazuli_rpmdb::{Database, FileState, Index};
 use lazuli_scriptlet as scriptlet;
 use scriptlet::{Flags, Kind, Selection, When};
@@ -24,6 +25,12 @@ pub enum Ended {
 pub trait Scripts {
     /// Runs a script to its end. `output` gets what it writes, line by line.
     fn run(&mut self, script: &Stored, output: &mut dyn FnMut(&str)) -> Result<Ended, Error>;
+
+    /// Makes the users and groups that a package needs, before its first script. It is called again when
+    /// a transaction is recovered, and then finds them. A failure leaves the package out.
+    fn users(&mut self, _header: &Header, _output: &mut dyn FnMut(&str)) -> Result<Ended, Error> {
+        Ok(Ended::Success)
+    }
 }
 
 /// A script as it is kept in the plan; see [`scriptlet::Script`], which it is made from and into.
@@ -109,21 +116,41 @@ impl Real {
     }
 }
 
-impl Scripts for Real {
-    fn run(&mut self, script: &Stored, output: &mut dyn FnMut(&str)) -> Result<Ended, Error> {
-        let label = || format!("{}({})", script.kind, script.package);
-        let fail = |reason: String| Error::Script { script: label(), reason };
-        let wanted = script.to_script().ok_or_else(|| fail("it is of no known sort".into()))?;
+impl Real {
+    fn runner(&mut self, script: &str) -> Result<&scriptlet::Runner, Error> {
         let runner = match self.runner.take() {
             Some(runner) => runner,
-            None => scriptlet::Runner::new(&self.root).map_err(|e| fail(e.to_string()))?,
+            None => scriptlet::Runner::new(&self.root)
+                .map_err(|e| Error::Script { script: script.to_owned(), reason: e.to_string() })?,
         };
-        let outcome = runner.run(&wanted, &mut |_, line| output(line));
-        self.runner = Some(runner);
+        Ok(self.runner.insert(runner))
+    }
+}
+
+impl Scripts for Real {
+    fn run(&mut self, script: &Stored, output: &mut dyn FnMut(&str)) -> Result<Ended, Error> {
+        let label = format!("{}({})", script.kind, script.package);
+        let wanted = script
+            .to_script()
+            .ok_or_else(|| Error::Script { script: label.clone(), reason: "it is of no known sort".into() })?;
         // One that cannot be started has failed: the transaction goes on as RPM's would.
-        Ok(match outcome {
+        Ok(match self.runner(&label)?.run(&wanted, &mut |_, line| output(line)) {
             Ok(outcome) if outcome.success() => Ended::Success,
             Ok(outcome) => Ended::Failed(outcome.ending.to_string()),
+            Err(e) => Ended::Failed(e.to_string()),
+        })
+    }
+
+    fn users(&mut self, header: &Header, output: &mut dyn FnMut(&str)) -> Result<Ended, Error> {
+        use scriptlet::sysusers::{self, Created};
+        match sysusers::needed(header) {
+            Ok(sources) if sources.is_empty() => return Ok(Ended::Success),
+            Ok(_) => {}
+            Err(e) => return Ok(Ended::Failed(e.to_string())),
+        }
+        Ok(match sysusers::create(self.runner("sysusers")?, header, 0, &mut |_, line| output(line)) {
+            Ok(Created::Failed(outcome)) => Ended::Failed(outcome.ending.to_string()),
+            Ok(_) => Ended::Success,
             Err(e) => Ended::Failed(e.to_string()),
         })
     }

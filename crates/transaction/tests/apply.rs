@@ -268,3 +268,17 @@ fn a_package_that_was_changed_since_it_was_verified_changes_nothing() {
     assert!(!tree(&lab.root()).contains_key("/usr/f") && packages(&lab.root()).is_empty());
     assert_no_strays(&lab.root());
 }
+
+#[test]
+fn a_file_in_the_place_of_a_directory_is_refused_unless_the_package_brings_the_directory() {
+    let lab = Lab::new();
+    fs::create_dir_all(lab.root().join("srv")).unwrap();
+    fs::write(lab.root().join("srv/d"), "mine").unwrap();
+    let without = lab.spec("a", "1").file("/srv/d/f", "a").build();
+    let found = problems(lab.run(vec![Element::install(open(&without))]));
+    assert!(matches!(&found[0], Problem::Obstacle { obstacle, .. } if obstacle == "/srv/d"));
+    let with = lab.spec("a", "2").directory("/srv/d").file("/srv/d/f", "a").build();
+    lab.run(vec![Element::install(open(&with))]).unwrap();
+    assert_eq!(content(&lab, "/srv/d/f").as_deref(), Some("a"));
+    assert_eq!(content(&lab, "/srv/d.rpmorig").as_deref(), Some("mine"));
+}

@@ -72,6 +72,9 @@ impl Apply<'_> {
         if step.add.is_some() {
             let before = Record::Files { step: at };
             if !self.journal.has(&before) {
+                if !self.users(at, step)? {
+                    return Ok(());
+                }
                 self.phase(Phase::BeforeInstall(at))?;
                 if self.journal.skipped(at).is_some() {
                     return Ok(());
@@ -108,6 +111,24 @@ impl Apply<'_> {
             }
         }
         self.journal.append(Record::Done { step: at })
+    }
+
+    /// Makes the users that a package needs; false if it must be left out because that failed.
+    fn users(&mut self, at: usize, step: &Step) -> Result<bool, Error> {
+        if !self.plan.users {
+            return Ok(true);
+        }
+        let header = self.header(&header_names(at).0)?;
+        let observer = &mut *self.observer;
+        let label = format!("sysusers({})", step.label);
+        let ended = self.scripts.users(&header, &mut |line| {
+            observer.event(Event::Output { script: &label, text: line });
+        })?;
+        let Ended::Failed(ending) = ended else { return Ok(true) };
+        self.note(Note::Script { script: label.clone(), ending, output: String::new() })?;
+        self.note(Note::ElementSkipped { package: step.label.clone(), script: label })?;
+        self.journal.append(Record::Skipped { step: at, script: usize::MAX })?;
+        Ok(false)
     }
 
     /// Changes the database for a step: new row in, old rows out, at once.

@@ -4,12 +4,12 @@ use super::Work;
 use crate::fate::{self, Disk, Fate};
 use crate::files::{FileInfo, Kind};
 use crate::plan::{FileAction, Keep, Meta, Step};
-use crate::root::Root;
+use crate::root::{Root, split};
 use crate::{Error, Problem, digest};
 use lazuli_rpm::builder::FileFlags;
 use lazuli_rpm::tag;
 use lazuli_rpmdb::FileState;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// The colour of 64-bit files, which wins where two packages bring one file in both.
 const PREFERRED: u32 = 2;
@@ -75,7 +75,7 @@ impl Work<'_> {
     pub(super) fn decide(&mut self, steps: &mut [Step]) -> Result<(), Error> {
         // New states of files of installed packages: by row, then by file.
         let mut changed: BTreeMap<(usize, u32), Vec<(usize, FileState)>> = BTreeMap::new();
-        for at in 0..self.elements.len() {
+        for (at, step) in steps.iter_mut().enumerate() {
             let Some(incoming) = &self.elements[at].add else { continue };
             let mut actions = Vec::new();
             let lua = incoming.package.header.has(tag::PRETRANS);
@@ -98,7 +98,7 @@ impl Work<'_> {
             }
             // Directories come before what is in them.
             actions.sort_by(|a, b| path(a).cmp(path(b)));
-            steps[at].files = actions;
+            step.files = actions;
         }
         for ((at, hnum), states) in changed {
             if let Some(row) = self.rows.get(&hnum) {
@@ -109,8 +109,7 @@ impl Work<'_> {
                 steps[at].states.push((hnum, all));
             }
         }
-        self.check_parents();
-        Ok(())
+        self.check_parents()
     }
 
     /// The fate and the state of one file.
@@ -257,20 +256,44 @@ impl Work<'_> {
     }
 
     /// A file cannot be where another needs a directory.
-    fn check_parents(&mut self) {
+    fn check_parents(&mut self) -> Result<(), Error> {
         let mut problems = Vec::new();
+        let mut fine: HashSet<String> = HashSet::new();
         for incoming in self.elements.iter().filter_map(|e| e.add.as_ref()) {
-            for (file, real) in incoming.files.iter().zip(&incoming.real) {
-                let parent = crate::root::split(real).0;
-                let Some((at, index)) = self.claims.get(parent).and_then(|c| c.last()) else { continue };
-                let Some(above) = self.elements[*at].add.as_ref() else { continue };
-                if !matches!(above.files[*index].kind(), Kind::Directory | Kind::Symlink) {
-                    let obstacle = format!("/{parent}");
-                    problems.push(Problem::Obstacle { path: format!("/{}", file.path), obstacle });
+            for (index, (file, real)) in incoming.files.iter().zip(&incoming.real).enumerate() {
+                if incoming.skipped.contains(&index) {
+                    continue;
+                }
+                let mut above = split(real).0;
+                while !above.is_empty() && fine.insert(above.to_owned()) {
+                    if self.is_obstacle(above)? {
+                        fine.remove(above);
+                        let (path, obstacle) = (format!("/{}", file.path), format!("/{above}"));
+                        problems.push(Problem::Obstacle { path, obstacle });
+                        break;
+                    }
+                    above = split(above).0;
                 }
             }
         }
         self.problems.extend(problems);
+        Ok(())
+    }
+
+    /// Whether something that is not a directory is at a real path, and will be.
+    fn is_obstacle(&self, real: &str) -> Result<bool, Error> {
+        let claims = self.claims.get(real).into_iter().flatten();
+        let mut kinds = claims.filter_map(|(at, index)| {
+            let incoming = self.elements[*at].add.as_ref()?;
+            // A directory is there whatever becomes of its metadata.
+            let file = &incoming.files[*index];
+            let counts = file.kind() == Kind::Directory || incoming.states[*index] == FileState::Normal;
+            counts.then(|| file.kind())
+        });
+        Ok(match kinds.next() {
+            Some(kind) => kind != Kind::Directory || kinds.any(|kind| kind != Kind::Directory),
+            None => look(self.root, real)?.is_some_and(|found| found.kind != Kind::Directory),
+        })
     }
 }
 

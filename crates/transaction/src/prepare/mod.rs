@@ -136,6 +136,7 @@ pub(crate) fn prepare(
         time: options.time,
         color: options.color,
         ownership: options.ownership,
+        users: !options.justdb && !options.no_scripts,
         stages: (0..work.mounts.list.len()).map(|i| work.stage(i)).collect(),
         steps,
         scripts: Vec::new(),
@@ -302,20 +303,20 @@ impl Work<'_> {
                 None => directory = split(directory).0,
             }
         };
-        let known = match self.mounts.list.iter().position(|m| m.0 == number) {
-            Some(known) => known,
-            None => {
-                // The topmost directory of the mount.
-                while !directory.is_empty() {
-                    let parent = split(directory).0;
-                    if self.root.mount(parent)? != Some(number) {
-                        break;
-                    }
-                    directory = parent;
+        let known = self.mounts.list.iter().position(|m| m.0 == number);
+        let known = if let Some(known) = known {
+            known
+        } else {
+            // The topmost directory of the mount.
+            while !directory.is_empty() {
+                let parent = split(directory).0;
+                if self.root.mount(parent)? != Some(number) {
+                    break;
                 }
-                self.mounts.list.push((number, directory.to_owned()));
-                self.mounts.list.len() - 1
+                directory = parent;
             }
+            self.mounts.list.push((number, directory.to_owned()));
+            self.mounts.list.len() - 1
         };
         self.mounts.known.insert(asked, known);
         Ok(known)

@@ -113,6 +113,11 @@ impl Spec<'_> {
         self
     }
 
+    pub fn provides(mut self, name: &str) -> Self {
+        self.builder.provides.push(Dependency::any(name));
+        self
+    }
+
     pub fn all_scripts(mut self) -> Self {
         let script = |text: &str| Some(Scriptlet::shell(text));
         let scripts = &mut self.builder.scriptlets;
