@@ -148,10 +148,10 @@ pub(crate) fn open_part(
             size: part.size,
             name: format!("{} {kind}", config.id),
         };
-        remote.fetcher(config).fetch_all(&[request]).map_err(|source| Error::Fetch {
-            repository: config.id.clone(),
-            source,
-        })?;
+        remote
+            .fetcher(config)
+            .fetch_all(&[request])
+            .map_err(|source| Error::Fetch { repository: config.id.clone(), source })?;
     }
     verified.open(kind, &remote.store.read(&part.checksum)?).map_err(metadata)
 }

@@ -96,9 +96,9 @@ pub(crate) fn open(remote: &Remote, config: &RepoConfig, freshness: Freshness) -
             Ok((pair, verified, base)) => {
                 bases.remove(place);
                 bases.insert(0, base);
+                let repository = finish(remote, config, keys, verified, bases.clone(), &dir, remote.now)?;
+                // Its parts are whole: now it counts, and is remembered before anybody uses it.
                 state.save(&remote.state, &config.id)?;
-                let repository =
-                    finish(remote, config, keys, verified, bases.clone(), &dir, remote.now)?;
                 write_pair(&dir, &pair, &Origin { checked: remote.now, bases, keys: from_network })?;
                 return Ok(repository);
             }
@@ -168,8 +168,7 @@ fn judge(
     // Only what was believed changes what is remembered.
     let mut next = state.clone();
     let signature = pair.signature.as_deref();
-    let verified =
-        trust::check(config, keys, &pair.repomd, signature, &mut next, &remote.state, remote.now)?;
+    let verified = trust::check(config, keys, &pair.repomd, signature, &mut next, &remote.state, remote.now)?;
     *state = next;
     Ok(verified)
 }

@@ -60,7 +60,8 @@ impl Index {
     fn dependency(&self, at: u32) -> Option<Dependency> {
         let section = self.section(Section::Dependency);
         let start = at as usize * 12;
-        let (name, flags, evr) = (word(section, start)?, word(section, start + 4)?, word(section, start + 8)?);
+        let (name, flags, evr) =
+            (word(section, start)?, word(section, start + 4)?, word(section, start + 8)?);
         let (name, evr) = (self.text(name).to_owned(), self.text(evr).to_owned());
         Some(Dependency { name, flags: DependencyFlags(flags), evr })
     }

@@ -27,6 +27,3 @@ pub(super) const TIMES: usize = 152;
 pub(super) const SIZES: usize = 168;
 pub(super) const HEADER: usize = 192;
 pub(super) const CHECKSUM: usize = 208;
-
-
-
