@@ -129,7 +129,9 @@ const QUESTIONS: [Question; 7] = [
             let Some(command) = command(peer, "core") else { return Some(clean(peer)) };
             let warm = warm(peer, "core")?;
             Some(match peer {
-                Peer::Zypper => format!("{warm}; {command} install --no-recommends --download-only $(cat /build/core)"),
+                Peer::Zypper => {
+                    format!("{warm}; {command} install --no-recommends --download-only $(cat /build/core)")
+                }
                 _ => format!("{warm}; {command} install --downloadonly $(cat /build/core)"),
             })
         },
@@ -140,15 +142,21 @@ const QUESTIONS: [Question; 7] = [
         text: "50 packages of 60 files to their next version",
         prepare: |peer| {
             let first = match command(peer, "update") {
-                None => format!("rpm --root /build/{peer}/root --dbpath /usr/lib/sysimage/rpm -i /build/old/*.rpm"),
-                Some(command) if peer == Peer::Zypper => format!("{command} install $(sed 's/$/=1-1/' /build/fifty)"),
+                None => format!(
+                    "rpm --root /build/{peer}/root --dbpath /usr/lib/sysimage/rpm -i /build/old/*.rpm"
+                ),
+                Some(command) if peer == Peer::Zypper => {
+                    format!("{command} install $(sed 's/$/=1-1/' /build/fifty)")
+                }
                 Some(command) => format!("{command} install $(sed 's/$/-1-1/' /build/fifty)"),
             };
             Some(format!("{} {first}", clean(peer)))
         },
         measured: |peer| {
             Some(match command(peer, "update") {
-                None => format!("rpm --root /build/{peer}/root --dbpath /usr/lib/sysimage/rpm -U /build/new/*.rpm"),
+                None => format!(
+                    "rpm --root /build/{peer}/root --dbpath /usr/lib/sysimage/rpm -U /build/new/*.rpm"
+                ),
                 Some(command) if peer == Peer::Zypper => format!("{command} update"),
                 Some(command) => format!("{command} upgrade"),
             })
@@ -163,7 +171,9 @@ fn install(peer: Peer) -> Option<String> {
             "rpm --root /build/{peer}/root --dbpath /usr/lib/sysimage/rpm --nosignature -i \
              $(sed 's|^|/repo-core/packages/|; s|$|-[0-9]*.rpm|' /build/core)"
         ),
-        Some(command) if peer == Peer::Zypper => format!("{command} install --no-recommends $(cat /build/core)"),
+        Some(command) if peer == Peer::Zypper => {
+            format!("{command} install --no-recommends $(cat /build/core)")
+        }
         Some(command) => format!("{command} install $(cat /build/core)"),
     })
 }

@@ -108,7 +108,7 @@ impl Bench {
                  repo_gpgcheck=1\ngpgkey=file:///build/key.asc\n"
             );
             for (dir, more) in
-                [(name.to_owned(), "lapis_trust=unversioned\n"), (format!("{name}-zypper"), "autorefresh=0\n")]
+                [(name.to_owned(), "lapis_trust=no-expiry\n"), (format!("{name}-zypper"), "autorefresh=0\n")]
             {
                 let dir = work.join("repos").join(dir);
                 fs::create_dir_all(&dir).expect("a directory");
@@ -169,9 +169,14 @@ fn generations(work: &Path, repository: &Path) {
         let name = format!("bench{number:02}");
         names.push_str(&format!("{name}\n"));
         for (version, dir) in [(1, "old"), (2, "new")] {
-            let nevra = Nevra { name: name.clone(), evr: Evr::new(None, version.to_string(), "1"), arch: "noarch".into() };
+            let nevra = Nevra {
+                name: name.clone(),
+                evr: Evr::new(None, version.to_string(), "1"),
+                arch: "noarch".into(),
+            };
             let file = format!("{}.rpm", nevra);
-            let mut builder = Builder { nevra, license: "MIT".into(), build_time: 1_700_000_000, ..Builder::default() };
+            let mut builder =
+                Builder { nevra, license: "MIT".into(), build_time: 1_700_000_000, ..Builder::default() };
             builder.summary = "Package of a measurement".into();
             for place in 0..60_u32 {
                 let path = format!("usr/share/{name}/file{place:02}");

@@ -73,7 +73,14 @@ pub fn index(repository: &Path, files: &[(String, Vec<u8>)], signer: &Signer) {
         .map(|(name, bytes)| {
             let package = PackageFile::parse(bytes).expect("a package");
             let href = Href::new(&format!("packages/{name}")).expect("a location");
-            Package::from_headers(&package.signature, &package.header, bytes.len() as u64, Digest::of(bytes), href).expect("a package")
+            Package::from_headers(
+                &package.signature,
+                &package.header,
+                bytes.len() as u64,
+                Digest::of(bytes),
+                href,
+            )
+            .expect("a package")
         })
         .collect();
     let options = Options { revision: 1_700_000_000, ..Options::default() };

@@ -34,8 +34,9 @@ fn package(from: &BinaryPackage) -> Result<Option<Package>> {
     let Some(arch) = names::architecture(&from.architecture) else { return Ok(None) };
     let evr = names::evr(&from.version);
     let nevra = Nevra { name: from.package.clone(), evr: evr.clone(), arch: arch.to_owned() };
-    let location = Href::new(&format!("packages/{}-{}-{}.{arch}.rpm", from.package, evr.version, evr.release))
-        .with_context(|| format!("package {}", from.package))?;
+    let location =
+        Href::new(&format!("packages/{}-{}-{}.{arch}.rpm", from.package, evr.version, evr.release))
+            .with_context(|| format!("package {}", from.package))?;
     let mut package = Package::new(nevra, from.sha256, location);
     let (summary, description) = from.description.split_once('\n').unwrap_or((from.description.as_str(), ""));
     summary.clone_into(&mut package.summary);
