@@ -11,6 +11,18 @@ static COUNT: AtomicU64 = AtomicU64::new(0);
 static ARMED: AtomicU64 = AtomicU64::new(u64::MAX);
 static KIND: AtomicI32 = AtomicI32::new(0);
 
+static BOOT: AtomicU64 = AtomicU64::new(0);
+
+/// From now on it is as if the machine had been started again this many times.
+pub fn boot(number: u64) {
+    BOOT.store(number, Ordering::SeqCst);
+}
+
+/// The number of pretended boots.
+pub(crate) fn boots() -> u64 {
+    BOOT.load(Ordering::SeqCst)
+}
+
 /// What happens at the armed point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {

@@ -10,7 +10,7 @@
 //! what follows were never there. The next writer cuts it off.
 
 use crate::root::Root;
-use crate::{DIR, Error, Note, disk, effect};
+use crate::{DIR, Error, Note, disk, effect, fault};
 use lazuli_fs::Context as _;
 use lazuli_store::Digest;
 use rustix::fd::AsFd as _;
@@ -214,7 +214,11 @@ impl Journal {
 
 /// Which boot of the machine this is.
 pub(crate) fn boot_id() -> String {
-    lazuli_fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+    let id = lazuli_fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    match (id.trim(), fault::boots()) {
+        (id, 0) | (id @ "", _) => id.to_owned(),
+        (id, boots) => format!("{id}-{boots}"),
+    }
 }
 
 #[cfg(test)]

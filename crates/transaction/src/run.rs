@@ -183,7 +183,10 @@ pub(crate) fn finish(
         apply.run()?;
     }
     let report = apply.report();
-    drop_staged(root, &plan.id, &plan.stages)?;
+    if let Err(e) = drop_staged(root, &plan.id, &plan.stages) {
+        // Everything is done but this, and the next recovery does it.
+        tracing::warn!(id = %plan.id, error = %e, "old files are left until the next recovery");
+    }
     Ok(report)
 }
 

@@ -130,9 +130,10 @@ impl Real {
 impl Scripts for Real {
     fn run(&mut self, script: &Stored, output: &mut dyn FnMut(&str)) -> Result<Ended, Error> {
         let label = format!("{}({})", script.kind, script.package);
-        let wanted = script
-            .to_script()
-            .ok_or_else(|| Error::Script { script: label.clone(), reason: "it is of no known sort".into() })?;
+        let wanted = script.to_script().ok_or_else(|| Error::Script {
+            script: label.clone(),
+            reason: "it is of no known sort".into(),
+        })?;
         // One that cannot be started has failed: the transaction goes on as RPM's would.
         Ok(match self.runner(&label)?.run(&wanted, &mut |_, line| output(line)) {
             Ok(outcome) if outcome.success() => Ended::Success,

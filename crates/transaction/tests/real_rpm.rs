@@ -64,8 +64,11 @@ struct Story {
 }
 
 fn story() -> impl Strategy<Value = Story> {
-    let file = (0..PATHS.len(), 0_usize..8, 0_usize..2)
-        .prop_map(|(path, kind, content)| File { path, kind, content });
+    let file = (0..PATHS.len(), 0_usize..8, 0_usize..2).prop_map(|(path, kind, content)| File {
+        path,
+        kind,
+        content,
+    });
     let version = (0..NAMES.len(), prop::collection::vec(file, 1..6)).prop_map(|(name, mut files)| {
         files.sort_by_key(|f| f.path);
         files.dedup_by_key(|f| f.path);
@@ -112,7 +115,9 @@ fn build(lab: &Lab, at: usize, version: &Version) -> PathBuf {
 }
 
 fn prepare_root(root: &Path) {
-    for directory in ["usr/lib/sysimage/rpm", "var/lib/lapis/txn", "etc", "usr/share", "opt", "var/log", "tmp"] {
+    for directory in
+        ["usr/lib/sysimage/rpm", "var/lib/lapis/txn", "etc", "usr/share", "opt", "var/log", "tmp"]
+    {
         fs::create_dir_all(root.join(directory)).unwrap();
     }
     fs::set_mode(root, 0o755).unwrap();
@@ -124,7 +129,13 @@ fn installed(root: &Path, name: &str) -> Vec<u32> {
 }
 
 /// What both did; the text of refusals is not compared.
-fn step(story: &Story, files: &[PathBuf], ours: &Path, theirs: &Path, action: &Action) -> Result<(), TestCaseError> {
+fn step(
+    story: &Story,
+    files: &[PathBuf],
+    ours: &Path,
+    theirs: &Path,
+    action: &Action,
+) -> Result<(), TestCaseError> {
     let (refused, rpm_refused, text);
     match action {
         Action::Upgrade(wanted) => {
@@ -140,7 +151,9 @@ fn step(story: &Story, files: &[PathBuf], ours: &Path, theirs: &Path, action: &A
             });
             let elements = wanted
                 .iter()
-                .map(|at| Element::replace(open(&files[*at]), installed(ours, NAMES[story.versions[*at].name])))
+                .map(|at| {
+                    Element::replace(open(&files[*at]), installed(ours, NAMES[story.versions[*at].name]))
+                })
                 .collect();
             let result = run(ours, elements, Options::default(), &mut Log::none());
             let mut args = vec!["-U", "--nodeps", "--noscripts", "--oldpackage", "--replacepkgs"];
@@ -204,8 +217,7 @@ fn step(story: &Story, files: &[PathBuf], ours: &Path, theirs: &Path, action: &A
 
 fn tell(story: &Story) -> Result<(), TestCaseError> {
     let lab = Lab::new();
-    let files: Vec<PathBuf> =
-        story.versions.iter().enumerate().map(|(at, v)| build(&lab, at, v)).collect();
+    let files: Vec<PathBuf> = story.versions.iter().enumerate().map(|(at, v)| build(&lab, at, v)).collect();
     let (ours, theirs) = (lab.root(), lab.dir.path().join("theirs"));
     prepare_root(&ours);
     prepare_root(&theirs);
