@@ -42,8 +42,8 @@ impl Helper {
         Self { program: program.into(), args: vec![ARGUMENT.into()] }
     }
 
-    pub(crate) fn variables(&self, job: i32) -> [(&'static str, String); 1] {
-        [(JOB, job.to_string())]
+    pub(crate) fn variable(job: i32) -> (&'static str, String) {
+        (JOB, job.to_string())
     }
 }
 

@@ -53,6 +53,7 @@ fn scriptlets_of_one_package() {
         install(Spec::new("a", 3)),
         upgrade(Spec::new("a", 4)),
         Operation::Reinstall(Spec::new("a", 4)),
+        Operation::Replace(Spec::new("a", 4)),
         remove(&["a"]),
     ]);
 }

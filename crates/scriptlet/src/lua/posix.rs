@@ -117,9 +117,7 @@ fn metadata(lua: &Lua, table: &Table) -> mlua::Result<()> {
         let user = owner("/etc/passwd", &user).map(|id| id.map(Uid::from_raw));
         let group = owner("/etc/group", &group).map(|id| id.map(Gid::from_raw));
         let changed = match (user, group) {
-            (Some(user), Some(group)) => {
-                rustix::fs::chown(path(&given), user, group).map_err(io::Error::from)
-            }
+            (Ok(user), Ok(group)) => rustix::fs::chown(path(&given), user, group).map_err(io::Error::from),
             // A name that is not known must not leave the file with someone else's.
             _ => Err(io::Error::from_raw_os_error(libc::EINVAL)),
         };
@@ -149,11 +147,14 @@ fn metadata(lua: &Lua, table: &Table) -> mlua::Result<()> {
     table.set("umask", lua.create_function(umask)?)
 }
 
-/// An owner: `Some(None)` to leave it, `None` for a name that nobody has.
-fn owner(file: &str, wanted: &Value) -> Option<Option<u32>> {
+/// A name that nobody has.
+struct Unknown;
+
+/// An owner; none to leave it as it is.
+fn owner(file: &str, wanted: &Value) -> Result<Option<u32>, Unknown> {
     match wanted {
-        Value::Nil | Value::Integer(-1) => Some(None),
-        wanted => account::id(file, wanted).map(Some),
+        Value::Nil | Value::Integer(-1) => Ok(None),
+        wanted => account::id(file, wanted).map(Some).ok_or(Unknown),
     }
 }
 

@@ -141,9 +141,9 @@ fn version(text: &str) -> Evr {
 
 /// `rpm.ver`
 struct Version {
-    epoch: Option<String>,
-    version: String,
-    release: Option<String>,
+    e: Option<String>,
+    v: String,
+    r: Option<String>,
 }
 
 impl Version {
@@ -153,28 +153,28 @@ impl Version {
             1 => {
                 let evr = version(&parts[0].to_string_lossy());
                 let release = Some(evr.release).filter(|release| !release.is_empty());
-                Ok(Self { epoch: evr.epoch.map(|e| e.to_string()), version: evr.version, release })
+                Ok(Self { e: evr.epoch.map(|e| e.to_string()), v: evr.version, r: release })
             }
-            3 => Ok(Self { epoch: given(0), version: parts[1].to_string_lossy(), release: given(2) }),
+            3 => Ok(Self { e: given(0), v: parts[1].to_string_lossy(), r: given(2) }),
             count => Err(mlua::Error::runtime(format!("invalid number of arguments: {count}"))),
         }
     }
 
     fn compare(&self, other: &Self) -> Ordering {
-        let epoch = |v: &Self| v.epoch.as_deref().unwrap_or("0").parse::<u32>().unwrap_or(0);
-        let release = match (&self.release, &other.release) {
+        let epoch = |v: &Self| v.e.as_deref().unwrap_or("0").parse::<u32>().unwrap_or(0);
+        let release = match (&self.r, &other.r) {
             (Some(a), Some(b)) => rpmvercmp(a, b),
             _ => Ordering::Equal,
         };
-        (epoch(self).cmp(&epoch(other))).then_with(|| rpmvercmp(&self.version, &other.version)).then(release)
+        (epoch(self).cmp(&epoch(other))).then_with(|| rpmvercmp(&self.v, &other.v)).then(release)
     }
 }
 
 impl UserData for Version {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
-        fields.add_field_method_get("e", |_, this| Ok(this.epoch.clone()));
-        fields.add_field_method_get("v", |_, this| Ok(this.version.clone()));
-        fields.add_field_method_get("r", |_, this| Ok(this.release.clone()));
+        fields.add_field_method_get("e", |_, this| Ok(this.e.clone()));
+        fields.add_field_method_get("v", |_, this| Ok(this.v.clone()));
+        fields.add_field_method_get("r", |_, this| Ok(this.r.clone()));
     }
 
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
@@ -183,9 +183,9 @@ impl UserData for Version {
         methods.add_meta_method(MetaMethod::Lt, |_, this, other: Other| Ok(this.compare(&other).is_lt()));
         methods.add_meta_method(MetaMethod::Le, |_, this, other: Other| Ok(this.compare(&other).is_le()));
         methods.add_meta_method(MetaMethod::ToString, |_, this, ()| {
-            let epoch = this.epoch.as_ref().map(|e| format!("{e}:")).unwrap_or_default();
-            let release = this.release.as_ref().map(|r| format!("-{r}")).unwrap_or_default();
-            Ok(format!("{epoch}{}{release}", this.version))
+            let epoch = this.e.as_ref().map(|e| format!("{e}:")).unwrap_or_default();
+            let release = this.r.as_ref().map(|r| format!("-{r}")).unwrap_or_default();
+            Ok(format!("{epoch}{}{release}", this.v))
         });
     }
 }

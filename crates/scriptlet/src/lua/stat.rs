@@ -32,7 +32,7 @@ pub(super) fn stat(lua: &Lua, (name, selector): (LuaString, Option<LuaString>)) 
         ("mode", text(&mode::text(stat.st_mode))?),
         ("ino", number(stat.st_ino)),
         ("dev", number(stat.st_dev)),
-        ("nlink", number(u64::from(stat.st_nlink))),
+        ("nlink", Value::Integer(stat.st_nlink as i64)),
         ("uid", number(stat.st_uid.into())),
         ("gid", number(stat.st_gid.into())),
         ("size", Value::Integer(stat.st_size)),

@@ -4,7 +4,7 @@ use super::confine::{Setup, arrange};
 use super::file::ScriptFile;
 use super::lines::{Lines, Stream};
 use super::{Ending, Error, Runner};
-use crate::helper::Job;
+use crate::helper::{Helper, Job};
 use crate::script::Script;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -113,9 +113,8 @@ impl Runner {
         let mut command = Command::new(&self.helper.program);
         command.args(&self.helper.args);
         self.environment(&mut command, script);
-        for (name, value) in self.helper.variables(sheet.as_raw_fd()) {
-            command.env(name, value);
-        }
+        let (name, value) = Helper::variable(sheet.as_raw_fd());
+        command.env(name, value);
         command.stdin(if script.paths.is_empty() { Stdio::null() } else { Stdio::piped() });
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let keep = vec![sheet.as_raw_fd(), job.root, job.out, job.err, job.report];

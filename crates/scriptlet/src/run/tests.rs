@@ -307,8 +307,8 @@ fn with_shell(root: &Path) -> bool {
     };
     let Ok(listed) = std::process::Command::new("ldd").arg("/bin/sh").output() else { return false };
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    let libraries = listed.split_whitespace().filter(|word| word.starts_with('/'));
-    copy("/bin/sh") && libraries.map(copy).all(|copied| copied)
+    let mut libraries = listed.split_whitespace().filter(|word| word.starts_with('/'));
+    copy("/bin/sh") && libraries.all(copy)
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //!
 //! The arguments count instances of a package *after* the operation that the script belongs to, as RPM's
 //! package state machine does. Where RPM's own behaviour is odd (a package's own `%filetriggerun`
-//! runs for all installed files, its own among them, and once more for its own), the oddity is kept: packages are written
-//! against it.
+//! runs for all installed files, its own among them, and once more for its own), the oddity is kept:
+//! packages are written against it.
 
 mod files;
 mod state;
@@ -86,8 +86,9 @@ pub enum Element {
         package: Arc<Package>,
         /// Numbers of files that are not written now, although they may be there: they do not trigger.
         skipped: BTreeSet<usize>,
-        /// The installed package whose row in the database this one takes without being removed: the
-        /// same package, reinstalled.
+        /// The installed package, the same one, whose row in the database this one takes without any of
+        /// the other's scripts being run, as `rpm -i --replacepkgs` does. A reinstallation in the manner of
+        /// `rpm -U` and `dnf` is not this: it is an `Install` and a `Remove` that it replaces.
         replaces: Option<u32>,
     },
     /// A package goes.

@@ -7,8 +7,8 @@ use lazuli_rpm::tag;
 struct World(Vec<(u32, Arc<Package>)>);
 
 impl World {
-    fn with(&self, fits: impl Fn(&Package) -> bool) -> Answer<Vec<u32>> {
-        Ok(self.0.iter().filter(|(_, package)| fits(package)).map(|(hnum, _)| *hnum).collect())
+    fn with(&self, fits: impl Fn(&Package) -> bool) -> Vec<u32> {
+        self.0.iter().filter(|(_, package)| fits(package)).map(|(hnum, _)| *hnum).collect()
     }
 }
 
@@ -19,24 +19,24 @@ impl Installed for World {
     }
 
     fn named(&self, wanted: &str) -> Answer<Vec<u32>> {
-        self.with(|package| name(&package.header) == wanted)
+        Ok(self.with(|package| name(&package.header) == wanted))
     }
 
     fn with_trigger_on(&self, name: &str) -> Answer<Vec<u32>> {
-        self.with(|package| package.header.strings(tag::TRIGGERNAME).iter().any(|other| other == name))
+        Ok(self.with(|package| package.header.strings(tag::TRIGGERNAME).iter().any(|other| other == name)))
     }
 
     fn with_file_triggers(&self) -> Answer<Vec<u32>> {
-        self.with(|package| package.header.has(tag::FILETRIGGERNAME))
+        Ok(self.with(|package| package.header.has(tag::FILETRIGGERNAME)))
     }
 
     fn with_transaction_file_triggers(&self) -> Answer<Vec<u32>> {
-        self.with(|package| package.header.has(tag::TRANSFILETRIGGERNAME))
+        Ok(self.with(|package| package.header.has(tag::TRANSFILETRIGGERNAME)))
     }
 
     fn with_files_below(&self, _: &str) -> Answer<Vec<u32>> {
         // More than needed is allowed.
-        self.with(|_| true)
+        Ok(self.with(|_| true))
     }
 }
 

@@ -22,7 +22,7 @@ fn header(lines: &[(&str, &str)]) -> Header {
 fn encoded(line: &str) -> String {
     // As RPM: zeros until there is no need to pad.
     let mut bytes = line.as_bytes().to_vec();
-    while bytes.len() % 3 != 0 {
+    while !bytes.len().is_multiple_of(3) {
         bytes.push(0);
     }
     base64::encode(&bytes)

@@ -1,6 +1,8 @@
 //! Packages whose scripts log, the real `rpm` that installs them, and a small installer that only runs
 //! the scripts that this crate selects.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 use lazuli_fs as fs;
 use lazuli_rpm::{
     Builder, Dependency, Evr, FileEntry, FileFlags, FileTrigger, Nevra, PackageFile, Scriptlet, Scriptlets,
@@ -160,6 +162,8 @@ pub enum Operation {
     Upgrade(Vec<Spec>),
     /// `rpm -U --replacepkgs` of the version that is there.
     Reinstall(Spec),
+    /// `rpm -i --replacepkgs` of the version that is there.
+    Replace(Spec),
     /// `rpm -e --allmatches`
     Remove(Vec<String>),
 }
@@ -196,7 +200,7 @@ impl World {
                         continue;
                     }
                 }
-                Operation::Reinstall(_) => {}
+                Operation::Reinstall(_) | Operation::Replace(_) => {}
             }
             kept.push(operation);
         }
@@ -232,6 +236,7 @@ impl World {
                 let old = self.of(&spec.name).into_iter().map(|hnum| remove(hnum, Some(0)));
                 std::iter::once(install(spec, None)).chain(old).collect()
             }
+            Operation::Replace(spec) => vec![install(spec, self.of(&spec.name).last().copied())],
             Operation::Remove(names) => {
                 let hnums = names.iter().rev().flat_map(|name| self.of(name).into_iter().rev());
                 hnums.map(|hnum| remove(hnum, None)).collect()
@@ -408,6 +413,9 @@ impl Judge {
             Operation::Upgrade(specs) => command.arg("-U").args(write(specs)),
             Operation::Reinstall(spec) => {
                 command.args(["-U", "--replacepkgs"]).args(write(std::slice::from_ref(spec)))
+            }
+            Operation::Replace(spec) => {
+                command.args(["-i", "--replacepkgs"]).args(write(std::slice::from_ref(spec)))
             }
             Operation::Remove(names) => command.args(["-e", "--allmatches"]).args(names),
         };
