@@ -43,6 +43,12 @@ pub trait Source {
     /// When a package was made and when it was added, in seconds since 1970.
     fn times(&self, package: PackageId) -> (i64, i64);
 
+    /// Summary, description and home page of a package: what a search looks at besides the name.
+    fn words(&self, package: PackageId) -> [String; 3];
+
+    /// Shows every path that is known with its owners.
+    fn each_path(&self, visit: &mut dyn FnMut(&str, &[PackageId]));
+
     /// Prepares for lookups of any path, for which more metadata may have to be fetched.
     fn want_files(&self) -> Result<()> {
         Ok(())
@@ -92,6 +98,11 @@ impl<'a> Catalog<'a> {
         let mut details = Details::available(source.record(local, detail)?, source.id());
         details.all_files = detail >= Detail::Files;
         Ok(details)
+    }
+
+    /// Summary, description and home page of a package.
+    pub fn words(&self, package: PackageId) -> [String; 3] {
+        self.source(package).map_or_else(|_| Default::default(), |(source, local)| source.words(local))
     }
 
     /// When a package was made and when it was added to its repository.
@@ -172,13 +183,15 @@ impl<'a> Catalog<'a> {
             return Ok(self.providing(&Dependency::any(path)));
         }
         self.want_files()?;
-        let mut found = Vec::new();
-        for id in self.every() {
-            if self.details(id, Detail::Files)?.package.files.iter().any(|f| glob.matches_text(&f.path)) {
-                found.push(id);
-            }
+        let mut found = BTreeSet::new();
+        for (place, source) in self.sources() {
+            source.each_path(&mut |path, owners| {
+                if glob.matches_text(path) {
+                    found.extend(owners.iter().map(|id| self.global(place, *id)));
+                }
+            });
         }
-        Ok(found)
+        Ok(found.difference(&self.hidden).copied().collect())
     }
 
     /// Prepares for lookups of any path.

@@ -1,5 +1,6 @@
 //! What can go wrong, with the numbers by which scripts know it.
 
+use crate::repositories::Trouble;
 use std::path::PathBuf;
 
 /// Why a command failed.
@@ -28,12 +29,12 @@ pub enum Error {
     #[error("Unknown repository: {0}. `repolist --all` lists what there is.")]
     NoSuchRepository(String),
     /// The metadata of a repository cannot be had or not be trusted.
-    #[error("repository {id}: {reason}")]
+    #[error("{reason}")]
     Repository {
-        /// The repository.
-        id: String,
-        /// Why, and what to try.
+        /// Which, why, and what to try.
         reason: String,
+        /// What kind of trouble it is.
+        kind: Trouble,
     },
     /// A package cannot be fetched.
     #[error("cannot fetch {package}: {reason}")]
@@ -114,6 +115,7 @@ impl Error {
             Self::NoSearchResults => 1599,
             Self::NoRepositories => 1012,
             Self::NoSuchRepository(_) => 1009,
+            Self::Repository { kind: Trouble::NotCached, .. } => 1034,
             Self::Repository { .. } | Self::Download { .. } => 1006,
             Self::Untrusted { kind, .. } => match kind {
                 Distrust::Unsigned => 1510,

@@ -165,7 +165,7 @@ impl View {
         view.marks = plan.marks.iter().map(|m| (m.nevra.clone(), m.keep)).collect();
         view.exist.clone_from(&plan.notes);
         view.skipped = plan
-            .skips
+            .problems
             .iter()
             .map(|skip| match &skip.explanation {
                 Some(explanation) => format!("{}\n{explanation}", skip.what),

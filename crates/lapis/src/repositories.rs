@@ -1,18 +1,32 @@
 //! The enabled repositories of one run.
 
-mod local;
+mod indexed;
 
 use crate::advisories::Known;
 use crate::catalog::{Catalog, Source};
 use crate::error::{Error, Result};
+use crate::output::time;
 use crate::session::Session;
 use crate::spec::Pattern;
+use lazuli_remote::{Remote as Remotes, Repository};
 use lazuli_repo::config::RepoConfig;
 use lazuli_repo::updateinfo::Advisory;
 use lazuli_rpm::KeyRing;
 use lazuli_solve::{PackageId, Universe as _};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What kind of trouble there is with a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// It cannot be reached.
+    Network,
+    /// Nothing is cached, and nothing may be fetched.
+    NotCached,
+    /// It cannot be trusted, or read.
+    Trust,
+}
 
 /// What is known about the state of a repository.
 #[derive(Debug, Clone, Default)]
@@ -25,8 +39,6 @@ pub struct Status {
     pub checked: Option<i64>,
     /// Bytes of metadata.
     pub metadata_size: u64,
-    /// Protections that it does not offer, in words.
-    pub lacks: Vec<String>,
 }
 
 /// A package file that was fetched: size and SHA-256 are those in the metadata.
@@ -36,6 +48,8 @@ pub struct Fetched {
     pub file: File,
     /// Where it lies.
     pub path: PathBuf,
+    /// What it is called in the repository.
+    pub name: String,
 }
 
 /// A repository whose metadata was fetched and checked.
@@ -44,14 +58,7 @@ pub trait Remote: Source {
     fn config(&self) -> &RepoConfig;
 
     /// Its keys.
-    fn keys(&self) -> Result<KeyRing> {
-        let id = || self.config().id.clone();
-        KeyRing::from_armored(&self.armored_keys()?)
-            .map_err(|e| Error::Repository { id: id(), reason: e.to_string() })
-    }
-
-    /// Its keys as they were configured.
-    fn armored_keys(&self) -> Result<String>;
+    fn keys(&self) -> &KeyRing;
 
     /// Its advisories.
     fn advisories(&self) -> Result<Vec<Advisory>>;
@@ -59,26 +66,17 @@ pub trait Remote: Source {
     /// Its state.
     fn status(&self) -> Status;
 
-    /// Whether the file of a package is in the cache already.
-    fn is_cached(&self, package: PackageId) -> bool;
+    /// How many bytes of packages are not in the cache.
+    fn missing_bytes(&self, packages: &[PackageId]) -> u64;
 
-    /// Fetches packages into the cache, in parallel.
-    fn fetch(&self, packages: &[PackageId], progress: &Fetching<'_>) -> Result<Vec<Fetched>>;
-
-    /// Removes fetched packages from the cache.
-    fn forget(&self, packages: &[PackageId]);
+    /// Fetches packages into the cache, in parallel; the answer has the same order.
+    fn fetch(&self, packages: &[PackageId]) -> Result<Vec<Fetched>>;
 
     /// The address of a package.
     fn url(&self, package: PackageId) -> Result<String>;
 
     /// Copies the metadata as it was fetched, signature included, below a directory.
     fn copy_metadata(&self, to: &Path) -> Result<()>;
-}
-
-/// Hears of bytes as they come in.
-pub struct Fetching<'a> {
-    /// Called with the name of a file and how many bytes more of it have come; from any thread.
-    pub bytes: &'a (dyn Fn(&str, u64) + Sync),
 }
 
 /// How fresh metadata has to be.
@@ -99,12 +97,43 @@ pub struct Repos {
 }
 
 impl Repos {
-    /// Fetches and checks the metadata of all enabled repositories. One that cannot be reached is left out
-    /// with a warning if it says `skip_if_unavailable`; one that failed a check never is.
+    /// Fetches and checks the metadata of all enabled repositories, several at once. One that cannot be
+    /// reached is left out with a warning if it says `skip_if_unavailable`; one that failed a check never is.
     pub fn open(session: &Session<'_>, freshness: Freshness) -> Result<Self> {
+        let enabled = session.settings.enabled()?;
+        if enabled.is_empty() {
+            return Ok(Self::default());
+        }
+        let settings = &session.settings;
+        let progress = Arc::new(session.progress().downloads("Metadata"));
+        let remote = Remotes::new(&settings.cache, &settings.state, time::now(), Arc::clone(&progress) as _)?;
+        let remote = remote.parallel(settings.main.max_parallel_downloads as usize);
+        let remote = Arc::new(if freshness == Freshness::Cached { remote.offline() } else { remote });
+        let freshness = match freshness {
+            Freshness::Cached => lazuli_remote::Freshness::Cached,
+            Freshness::Normal => lazuli_remote::Freshness::IfOld,
+            Freshness::Now => lazuli_remote::Freshness::Now,
+        };
+        let opened: Vec<Result<Repository, lazuli_remote::Error>> = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                enabled.iter().map(|config| scope.spawn(|| remote.open(config, freshness))).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|e| std::panic::resume_unwind(e)))
+                .collect()
+        });
+        progress.finish();
         let mut list: Vec<Box<dyn Remote>> = Vec::new();
-        for config in session.settings.enabled()? {
-            list.push(Box::new(local::Local::open(config, freshness)?));
+        for (config, repository) in enabled.iter().zip(opened) {
+            match repository.map_err(Error::from) {
+                Ok(repository) => list.push(Box::new(indexed::Indexed::new(Arc::clone(&remote), repository))),
+                Err(Error::Repository { reason, kind })
+                    if kind != Trouble::Trust && config.skip_if_unavailable =>
+                {
+                    session.out.warn(format!("Warning: left out: {reason}"));
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(Self { list })
     }

@@ -5,6 +5,7 @@
 //! of it here. Trust is on by default; what a repository may lack is said by its configuration alone.
 //! This crate must not know what is done with packages.
 
+mod copy;
 pub mod error;
 pub mod index;
 mod keys;

@@ -236,6 +236,11 @@ impl KeyRing {
         Ok(Self { keys })
     }
 
+    /// Adds the keys of another ring.
+    pub fn join(&mut self, other: &Self) {
+        self.keys.extend(other.keys.iter().cloned());
+    }
+
     /// The fingerprints of the primary keys.
     pub fn fingerprints(&self) -> Vec<String> {
         self.keys.iter().map(|k| k.fingerprint().to_string()).collect()

@@ -3,7 +3,7 @@
 use crate::catalog::Catalog;
 use crate::cli::{DownloadArgs, ReposyncArgs};
 use crate::error::{Error, Result};
-use crate::repositories::{Fetching, Remote, Repos};
+use crate::repositories::{Remote, Repos};
 use crate::run::Outcome;
 use crate::session::Session;
 use crate::spec::Spec;
@@ -57,7 +57,7 @@ pub fn download(session: &Session<'_>, args: &DownloadArgs) -> Result<Outcome> {
     let to = session.global.transaction.downloaddir.clone().unwrap_or_else(here);
     fs::create_dir_all(&to)?;
     let mut written = Vec::new();
-    for (path, name) in fetch(session, &repositories, &catalog, &ids)? {
+    for (path, name) in fetch(&repositories, &catalog, &ids)? {
         let target = to.join(&name);
         if path != target {
             fs::copy(&path, &target)?;
@@ -132,29 +132,13 @@ impl lazuli_solve::System for Empty {
 }
 
 /// Fetches packages; returns where they are and what they are called.
-fn fetch(
-    session: &Session<'_>,
-    repositories: &Repos,
-    catalog: &Catalog<'_>,
-    ids: &[PackageId],
-) -> Result<Vec<(PathBuf, String)>> {
-    let total: u64 = ids.iter().map(|id| catalog.size(*id).package).sum();
-    let bar = session.progress().bytes("Downloading packages", total);
+fn fetch(repositories: &Repos, catalog: &Catalog<'_>, ids: &[PackageId]) -> Result<Vec<(PathBuf, String)>> {
     let mut fetched = Vec::new();
     for (place, repository) in repositories.iter().enumerate() {
-        let locals: Vec<PackageId> = ids
-            .iter()
-            .map(|id| catalog.locate(*id))
-            .filter(|(at, _)| *at == place)
-            .map(|(_, local)| local)
-            .collect();
-        let hear = |_: &str, bytes: u64| bar.inc(bytes);
-        for (local, one) in locals.iter().zip(repository.fetch(&locals, &Fetching { bytes: &hear })?) {
-            let record = repository.record(*local, crate::catalog::Detail::Primary)?;
-            fetched.push((one.path, record.location.file_name().to_owned()));
-        }
+        let located = ids.iter().map(|id| catalog.locate(*id));
+        let locals: Vec<PackageId> = located.filter(|(at, _)| *at == place).map(|(_, local)| local).collect();
+        fetched.extend(repository.fetch(&locals)?.into_iter().map(|one| (one.path, one.name)));
     }
-    bar.finish_and_clear();
     Ok(fetched)
 }
 
@@ -203,11 +187,10 @@ fn sync(session: &Session<'_>, args: &ReposyncArgs, repository: &dyn Remote) -> 
     }
     let total: u64 = ids.iter().map(|id| catalog.size(*id).package).sum();
     let bar = session.progress().bytes(&format!("Copying {}", repository.id()), total);
-    let hear = |_: &str, bytes: u64| bar.inc(bytes);
-    let keys = if args.gpgcheck { Some(repository.keys()?) } else { None };
+    let keys = args.gpgcheck.then(|| repository.keys());
     let mut wanted = BTreeSet::new();
     let (mut copied, mut bad) = (0_usize, 0_usize);
-    // In groups, so that the cache never holds all of a repository.
+    // In groups, so that the cache never holds much of it.
     for group in ids.chunks(64) {
         let mut new = Vec::new();
         for id in group {
@@ -223,8 +206,9 @@ fn sync(session: &Session<'_>, args: &ReposyncArgs, repository: &dyn Remote) -> 
             }
         }
         let locals: Vec<PackageId> = new.iter().map(|(id, _)| *id).collect();
-        for ((_, target), one) in new.iter().zip(repository.fetch(&locals, &Fetching { bytes: &hear })?) {
-            if keys.as_ref().is_some_and(|keys| !is_signed(&one.path, keys)) {
+        for ((id, target), one) in new.iter().zip(repository.fetch(&locals)?) {
+            bar.inc(catalog.size(*id).package);
+            if keys.is_some_and(|keys| !is_signed(&one.path, keys)) {
                 session.out.warn(format!(
                     "{} is not signed by a key of {}",
                     target.display(),
@@ -240,8 +224,9 @@ fn sync(session: &Session<'_>, args: &ReposyncArgs, repository: &dyn Remote) -> 
             fs::copy(&one.path, &part)?;
             fs::rename(&part, target)?;
             copied += 1;
+            // The cache need not hold all of a repository too.
+            drop(fs::remove_file(&one.path));
         }
-        repository.forget(&locals);
     }
     bar.finish_and_clear();
     if args.delete {

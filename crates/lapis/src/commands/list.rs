@@ -188,7 +188,9 @@ pub fn search(session: &Session<'_>, args: &SearchArgs) -> Result<Outcome> {
     // By how good a match is: exact name, name, summary, the rest.
     let mut matches: Vec<(u8, Details)> = Vec::new();
     let mut consider = |d: Details| {
-        if let Some(rank) = rank(&d, &words, args.all) {
+        let p = &d.package;
+        let texts = [&*p.nevra.name, &*p.summary, &*p.description, &*p.url];
+        if let Some(rank) = rank(texts, &words, args.all) {
             matches.push((rank, d));
         }
     };
@@ -200,7 +202,12 @@ pub fn search(session: &Session<'_>, args: &SearchArgs) -> Result<Outcome> {
         ids = catalog.newest(ids);
     }
     for id in ids {
-        consider(catalog.details(id, Detail::Primary)?);
+        // Few packages match: the rest is not worth a whole record.
+        let [summary, description, url] = catalog.words(id);
+        let name = catalog.nevra(id).name;
+        if rank([&name, &summary, &description, &url], &words, args.all).is_some() {
+            consider(catalog.details(id, Detail::Primary)?);
+        }
     }
     if matches.is_empty() {
         if out.json {
@@ -263,10 +270,9 @@ impl Word {
     }
 }
 
-/// How well a package matches; nothing if it does not.
-fn rank(d: &Details, words: &[Word], all: bool) -> Option<u8> {
-    let p = &d.package;
-    let (name, summary) = (&p.nevra.name, &p.summary);
+/// How well name, summary, description and home page match; nothing if they do not.
+fn rank(texts: [&str; 4], words: &[Word], all: bool) -> Option<u8> {
+    let [name, summary, ..] = texts;
     if words.iter().all(|w| name.to_lowercase() == w.lower) {
         return Some(0);
     }
@@ -276,7 +282,7 @@ fn rank(d: &Details, words: &[Word], all: bool) -> Option<u8> {
     if words.iter().all(|w| w.is_in(name) || w.is_in(summary)) {
         return Some(2);
     }
-    let anywhere = |w: &Word| [name, summary, &p.description, &p.url].iter().any(|text| w.is_in(text));
+    let anywhere = |w: &Word| texts.iter().any(|text| w.is_in(text));
     (all && words.iter().any(anywhere)).then_some(3)
 }
 

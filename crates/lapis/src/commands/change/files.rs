@@ -74,17 +74,17 @@ pub fn distrust(package: &str, error: &lazuli_rpm::package::Error) -> Error {
 
 /// Keys that may sign files on the command line.
 pub fn keys(session: &Session<'_>, repositories: &Repos) -> Result<KeyRing> {
-    let mut armored = String::new();
+    let mut ring = KeyRing::default();
     for repository in repositories.iter() {
-        armored.push_str(&repository.armored_keys()?);
+        ring.join(repository.keys());
     }
     for key in session.installed()?.database().keys()? {
         // A key that cannot be read, for example because it is revoked, verifies nothing.
-        if KeyRing::from_armored(&key.armored).is_ok() {
-            armored.push_str(&key.armored);
+        if let Ok(key) = KeyRing::from_armored(&key.armored) {
+            ring.join(&key);
         }
     }
-    KeyRing::from_armored(&armored).map_err(|e| Error::Config(format!("keys: {e}")))
+    Ok(ring)
 }
 
 /// Jobs for the files: each is to be installed, as what it is.
@@ -118,6 +118,18 @@ impl Source for Files {
     fn record(&self, package: PackageId, _detail: Detail) -> Result<Package> {
         let missing = || Error::NoMatch(vec![format!("file {}", package.0)]);
         self.packages.get(package.0 as usize).cloned().ok_or_else(missing)
+    }
+
+    fn words(&self, package: PackageId) -> [String; 3] {
+        self.packages
+            .get(package.0 as usize)
+            .map_or_else(Default::default, |p| [p.summary.clone(), p.description.clone(), p.url.clone()])
+    }
+
+    fn each_path(&self, visit: &mut dyn FnMut(&str, &[PackageId])) {
+        for (id, package) in (0..).map(PackageId).zip(self.packages) {
+            package.files.iter().for_each(|file| visit(&file.path, &[id]));
+        }
     }
 
     fn times(&self, package: PackageId) -> (i64, i64) {

@@ -8,7 +8,7 @@ use crate::error::{Distrust, Error, Result};
 use crate::history::{Action as Did, Element, History, Reason, State, Transaction as Record};
 use crate::output::{Style, time};
 use crate::package::shown;
-use crate::repositories::{Fetching, Repos};
+use crate::repositories::Repos;
 use crate::run::Outcome;
 use crate::session::Session;
 use lazuli_fs as fs;
@@ -49,11 +49,22 @@ fn changes(plan: &Plan) -> (BTreeMap<PackageId, Vec<u32>>, Vec<u32>) {
 /// Bytes of packages that need not be fetched.
 pub fn cached(plan: &Plan, catalog: &Catalog<'_>, repositories: &Repos) -> u64 {
     let (comes, _) = changes(plan);
-    let is_cached = |id: &&PackageId| {
-        let (place, local) = catalog.locate(**id);
-        repositories.at(place).is_none_or(|r| r.is_cached(local))
-    };
-    comes.keys().filter(is_cached).map(|id| catalog.size(*id).package).sum()
+    let all: u64 = comes.keys().map(|id| catalog.size(*id).package).sum();
+    let mut missing = 0;
+    for (place, repository) in repositories.iter().enumerate() {
+        missing += repository.missing_bytes(&of_place(catalog, comes.keys(), place));
+    }
+    all.saturating_sub(missing)
+}
+
+/// Those of the packages that are in the repository at a place, by their numbers there.
+fn of_place<'p>(
+    catalog: &Catalog<'_>,
+    packages: impl IntoIterator<Item = &'p PackageId>,
+    place: usize,
+) -> Vec<PackageId> {
+    let located = packages.into_iter().map(|id| catalog.locate(*id));
+    located.filter(|(at, _)| *at == place).map(|(_, local)| local).collect()
 }
 
 /// Carries a plan out, after asking.
@@ -76,10 +87,12 @@ pub fn carry_out(
         return mark_only(session, plan);
     }
     let ids: Vec<PackageId> = comes.keys().copied().collect();
-    let fetched = fetch(session, repositories, files, catalog, &ids)?;
+    let fetched = fetch(repositories, files, catalog, &ids)?;
     if options.downloadonly {
         return keep_downloads(session, &fetched);
     }
+    let cached = fetched.iter().filter(|f| f.cached);
+    let paths: Vec<PathBuf> = cached.map(|f| f.path.clone()).collect();
     let verified = verify(session, repositories, catalog, fetched)?;
     let mut elements = Vec::new();
     for (id, package) in verified {
@@ -88,15 +101,8 @@ pub fn carry_out(
     elements.extend(goes.into_iter().map(Change::erase));
     apply(session, catalog, plan, elements)?;
     if !session.settings.main.keepcache {
-        for (place, repository) in repositories.iter().enumerate() {
-            let of_it: Vec<PackageId> = ids
-                .iter()
-                .map(|id| catalog.locate(*id))
-                .filter(|(at, _)| *at == place)
-                .map(|(_, local)| local)
-                .collect();
-            repository.forget(&of_it);
-        }
+        // What cannot be removed now is removed by `clean`.
+        paths.iter().for_each(|path| drop(fs::remove_file(path)));
     }
     session.out.info("");
     session.out.info(session.out.styled(Style::Good, "Complete!"));
@@ -110,38 +116,25 @@ struct Fetched {
     nevra: Nevra,
     file: File,
     path: PathBuf,
+    name: String,
+    /// Whether it lies in the cache, and not where somebody put it.
+    cached: bool,
 }
 
-/// Fetches packages, all repositories with one bar.
+/// Fetches packages.
 fn fetch(
-    session: &Session<'_>,
     repositories: &Repos,
     files: Option<&Files>,
     catalog: &Catalog<'_>,
     ids: &[PackageId],
 ) -> Result<Vec<Fetched>> {
-    let progress = session.progress();
-    let total: u64 = ids.iter().map(|id| catalog.size(*id).package).sum();
-    let bar = progress.bytes("Downloading packages", total);
     let mut fetched = Vec::new();
     for (place, repository) in repositories.iter().enumerate() {
-        let of_it: Vec<(PackageId, PackageId)> = ids
-            .iter()
-            .map(|id| (*id, catalog.locate(*id)))
-            .filter(|(_, (at, _))| *at == place)
-            .map(|(id, (_, local))| (id, local))
-            .collect();
-        if of_it.is_empty() {
-            continue;
-        }
-        let locals: Vec<PackageId> = of_it.iter().map(|(_, local)| *local).collect();
-        let hear = |name: &str, bytes: u64| {
-            bar.inc(bytes);
-            bar.set_message(name.to_owned());
-        };
-        let got = repository.fetch(&locals, &Fetching { bytes: &hear })?;
-        for ((id, _), one) in of_it.into_iter().zip(got) {
-            fetched.push(Fetched { id, nevra: catalog.nevra(id), file: one.file, path: one.path });
+        let of_it: Vec<PackageId> = ids.iter().copied().filter(|id| catalog.locate(*id).0 == place).collect();
+        let got = repository.fetch(&of_place(catalog, ids, place))?;
+        for (id, one) in of_it.into_iter().zip(got) {
+            let nevra = catalog.nevra(id);
+            fetched.push(Fetched { id, nevra, file: one.file, path: one.path, name: one.name, cached: true });
         }
     }
     if let Some(files) = files {
@@ -151,12 +144,17 @@ fn fetch(
             if at == place
                 && let Some(path) = files.path(local)
             {
-                let file = fs::open(path)?;
-                fetched.push(Fetched { id: *id, nevra: catalog.nevra(*id), file, path: path.to_owned() });
+                fetched.push(Fetched {
+                    id: *id,
+                    nevra: catalog.nevra(*id),
+                    file: fs::open(path)?,
+                    path: path.to_owned(),
+                    name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                    cached: false,
+                });
             }
         }
     }
-    bar.finish_and_clear();
     Ok(fetched)
 }
 
@@ -166,7 +164,7 @@ fn keep_downloads(session: &Session<'_>, fetched: &[Fetched]) -> Result<Outcome>
     if let Some(folder) = folder {
         fs::create_dir_all(folder)?;
         for one in fetched {
-            fs::copy(&one.path, folder.join(one.path.file_name().unwrap_or_default()))?;
+            fs::copy(&one.path, folder.join(&one.name))?;
         }
     }
     let place = folder.map_or_else(|| session.settings.cache.clone(), Clone::clone);
@@ -192,7 +190,7 @@ fn verify(
             let ring = match repositories.at(place) {
                 _ if session.global.trust.nogpgcheck => None,
                 Some(repository) if !repository.config().checks_packages() => None,
-                Some(repository) => Some(repository.keys()?),
+                Some(repository) => Some(repository.keys().clone()),
                 None => Some(super::files::keys(session, repositories)?),
             };
             vacant.insert(ring);
