@@ -1,6 +1,6 @@
 //! Triggers on files: once for each package, or once for the transaction.
 
-use super::state::{Id, State};
+use super::state::{Among, Id, State};
 use super::triggers::{Ranked, Sort, Triggers, sense};
 use super::{Error, Package, Rules, name};
 use crate::script::{Script, When};
@@ -35,13 +35,12 @@ pub(super) enum Scope {
     Transaction,
 }
 
-/// Files of `package` that start with any of the prefixes, prefix by prefix; a file may come twice.
-fn matching(package: &Package, prefixes: &[&str], skip: &BTreeSet<usize>) -> Vec<String> {
-    let paths = package.header.paths();
+/// Files that start with any of the prefixes, prefix by prefix; a file may come twice.
+fn matching(paths: &[String], prefixes: &[&str], skip: &BTreeSet<usize>) -> Vec<String> {
     let mut matching = Vec::new();
     for prefix in prefixes {
         let of_prefix =
-            paths.iter().enumerate().filter(|(i, path)| !skip.contains(i) && path.starts_with(prefix));
+            paths.iter().enumerate().filter(|(i, path)| path.starts_with(prefix) && !skip.contains(i));
         matching.extend(of_prefix.map(|(_, path)| path.clone()));
     }
     matching
@@ -52,13 +51,14 @@ fn matching(package: &Package, prefixes: &[&str], skip: &BTreeSet<usize>) -> Vec
 fn matching_installed(
     state: &State<'_>,
     prefixes: &[&str],
-    take: impl Fn(Id) -> bool,
+    among: Among,
+    but: Option<Id>,
 ) -> Result<(Vec<String>, Option<String>), Error> {
-    let mut matching_files = Vec::new();
+    let mut found = Vec::new();
     let mut first = None;
     for prefix in prefixes {
-        for id in state.with_files_below(prefix)? {
-            if !take(id) {
+        for id in state.with_files_below(prefix, among)? {
+            if Some(id) == but {
                 continue;
             }
             let package = state.package(id)?;
@@ -68,14 +68,14 @@ fn matching_installed(
             if !directories.iter().any(|directory| directory.starts_with(prefix)) {
                 continue;
             }
-            let files = matching(&package, &[prefix], &package.absent);
+            let files = matching(&package.header.paths(), &[prefix], &package.absent);
             if first.is_none() && !files.is_empty() {
                 first = Some(name(&package.header));
             }
-            matching_files.extend(files);
+            found.extend(files);
         }
     }
-    Ok((matching_files, first))
+    Ok((found, first))
 }
 
 /// `%filetrigger...` of installed packages that the files of one element set off.
@@ -89,6 +89,7 @@ pub(super) fn set_off(
 ) -> Result<Vec<Script>, Error> {
     let none = BTreeSet::new();
     let skipped = state.skipped(element).unwrap_or(&none);
+    let files = source.header.paths();
     let mut ranked: Vec<(Ranked, Script)> = Vec::new();
     for id in state.with_file_triggers()? {
         // In an upgrade both the old and the new package are there for a while.
@@ -100,7 +101,7 @@ pub(super) fn set_off(
         if other_has_it && state.rules == Rules::Rpm6 {
             continue;
         }
-        let package = state.package(id)?;
+        let package = state.watcher(id)?;
         let triggers = Triggers::read(&package.header, Sort::File);
         for number in 0..triggers.len() {
             let priority = triggers.priority(number);
@@ -108,7 +109,7 @@ pub(super) fn set_off(
                 continue;
             }
             let prefixes: Vec<&str> = triggers.names(number).collect();
-            let paths = matching(source, &prefixes, skipped);
+            let paths = matching(&files, &prefixes, skipped);
             if paths.is_empty() {
                 continue;
             }
@@ -148,7 +149,7 @@ pub(super) fn own(
         let prefixes: Vec<&str> = triggers.names(number).collect();
         // The files that come with it have set it off already.
         let seen = if scope == Scope::Transaction { None } else { state.brought_by(element) };
-        let (paths, first) = matching_installed(state, &prefixes, |id| Some(id) != seen)?;
+        let (paths, first) = matching_installed(state, &prefixes, Among::All, seen)?;
         let Some(first) = first else { continue };
         let mut args = vec![arg];
         if scope != Scope::Transaction {
@@ -168,15 +169,15 @@ pub(super) fn of_transaction(state: &State<'_>, when: When) -> Result<Vec<Script
         if State::is_new(id) || state.is_removed(id) {
             continue;
         }
-        let package = state.package(id)?;
+        let package = state.watcher(id)?;
         let triggers = Triggers::read(&package.header, Sort::TransactionFile);
         for number in 0..triggers.len() {
             if !triggers.runs(number, when) {
                 continue;
             }
             let prefixes: Vec<&str> = triggers.names(number).collect();
-            let take = |id| if when == When::In { State::is_new(id) } else { state.is_removed(id) };
-            let (paths, _) = matching_installed(state, &prefixes, take)?;
+            let among = if when == When::In { Among::New } else { Among::Removed };
+            let (paths, _) = matching_installed(state, &prefixes, among, None)?;
             if paths.is_empty() {
                 continue;
             }
@@ -192,13 +193,14 @@ pub(super) fn of_transaction(state: &State<'_>, when: When) -> Result<Vec<Script
 
 /// `%transfiletriggerpostun` that the removal of a package sets off, to run when the transaction is over.
 pub(super) fn after_removal(state: &State<'_>, removed: &Package) -> Result<Vec<Ranked>, Error> {
+    let files = removed.header.paths();
     let mut ranked = Vec::new();
     for id in state.with_transaction_file_triggers()? {
-        let package = state.package(id)?;
+        let package = state.watcher(id)?;
         let triggers = Triggers::read(&package.header, Sort::TransactionFile);
         for (condition, number) in &triggers.conditions {
             if condition.flags.intersects(sense(When::PostUn))
-                && !matching(removed, &[&condition.name], &removed.absent).is_empty()
+                && !matching(&files, &[&condition.name], &removed.absent).is_empty()
             {
                 ranked.push((Reverse(triggers.priority(*number)), id, *number));
             }

@@ -1,7 +1,8 @@
 //! Which packages are installed at a moment of the transaction.
 
 use super::{Element, Error, Installed, Package, Rules, name};
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// An installed package. Those that came in this transaction are after all others, in the order in which
@@ -23,12 +24,33 @@ pub(super) struct State<'a> {
     gone: BTreeSet<u32>,
     /// Elements that failed or were left out because of one that did.
     failed: BTreeSet<usize>,
+    /// Numbers of packages that go, sooner or later.
+    removed: BTreeSet<u32>,
+    /// Packages with file triggers, which every element asks for.
+    watchers: RefCell<HashMap<u32, Arc<Package>>>,
     pub(super) rules: Rules,
+}
+
+/// Among which packages files are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Among {
+    /// All that are there.
+    All,
+    /// Those that came.
+    New,
+    /// Those that this transaction removes.
+    Removed,
 }
 
 impl<'a> State<'a> {
     pub(super) fn new(before: &'a dyn Installed, elements: &'a [Element]) -> Self {
+        let removed = elements.iter().filter_map(|element| match element {
+            Element::Remove { hnum, .. } => Some(*hnum),
+            Element::Install { .. } => None,
+        });
         Self {
+            removed: removed.collect(),
+            watchers: RefCell::default(),
             before,
             elements,
             came: Vec::new(),
@@ -161,9 +183,15 @@ impl<'a> State<'a> {
         Ok(self.now(before, |p| p.header.has(lazuli_rpm::tag::TRANSFILETRIGGERNAME)))
     }
 
-    pub(super) fn with_files_below(&self, prefix: &str) -> Result<Vec<Id>, Error> {
-        let before = self.before.with_files_below(prefix).map_err(Error::Installed)?;
-        Ok(self.now(before, |_| true))
+    /// Packages that are there now and may have files below a path. The database is asked only for what
+    /// this transaction does not know itself.
+    pub(super) fn with_files_below(&self, prefix: &str, among: Among) -> Result<Vec<Id>, Error> {
+        let before = match among {
+            Among::All => self.before.with_files_below(prefix).map_err(Error::Installed)?,
+            Among::New => Vec::new(),
+            Among::Removed => self.removed.iter().copied().collect(),
+        };
+        Ok(self.now(before, |_| among != Among::Removed))
     }
 
     /// What is still there of the packages from before, and what came and fits.
@@ -195,10 +223,20 @@ impl<'a> State<'a> {
         }
     }
 
+    /// A package with file triggers.
+    pub(super) fn watcher(&self, id: Id) -> Result<Arc<Package>, Error> {
+        let Id::Before(hnum) = id else { return self.package(id) };
+        if let Some(known) = self.watchers.borrow().get(&hnum) {
+            return Ok(known.clone());
+        }
+        let package = self.package(id)?;
+        self.watchers.borrow_mut().insert(hnum, package.clone());
+        Ok(package)
+    }
+
     /// Whether this transaction removes it, sooner or later.
     pub(super) fn is_removed(&self, id: Id) -> bool {
-        let Id::Before(wanted) = id else { return false };
-        self.elements.iter().any(|e| matches!(e, Element::Remove { hnum, .. } if *hnum == wanted))
+        matches!(id, Id::Before(hnum) if self.removed.contains(&hnum))
     }
 
     /// Whether this transaction brought it.

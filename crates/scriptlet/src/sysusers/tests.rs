@@ -132,3 +132,32 @@ fn an_empty_root_gets_its_users() {
         0o640
     );
 }
+
+#[test]
+fn members_come_out_of_provides() {
+    let header = header(&[("groupmember(sample/wheel)", &encoded("m sample wheel"))]);
+    let line = needed(&header).unwrap().remove(0).lines.remove(0);
+    assert_eq!(line, Line::Member { user: "sample".into(), group: "wheel".into() });
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_a_line_or_an_error_and_a_line_survives(text in "[ugmr!]{0,2} ?[a-z:/\"\\\\ -]{0,12} ?[0-9:a-z/-]{0,8} ?[ -~]{0,20}") {
+        if let Ok(line) = text.parse::<Line>() {
+            proptest::prop_assert_eq!(line.to_string().parse::<Line>(), Ok(line));
+        }
+    }
+
+    #[test]
+    fn nothing_that_a_line_says_makes_another_field(text in "[ugm] [ -~]{1,40}") {
+        let mut accounts = Accounts::from_texts("", "", 1);
+        if let Ok(line) = text.parse::<Line>() && accounts.apply(&line).is_ok() {
+            for line in accounts.lines("passwd") {
+                proptest::prop_assert_eq!(line.matches(':').count(), 6);
+            }
+            for line in accounts.lines("group") {
+                proptest::prop_assert_eq!(line.matches(':').count(), 3);
+            }
+        }
+    }
+}
