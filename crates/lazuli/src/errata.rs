@@ -449,3 +449,7 @@ pub fn merge(before: Vec<Advisory>, found: Vec<Advisory>) -> Vec<Advisory> {
     all.sort_by(|a, b| (a.issued, &a.id).cmp(&(b.issued, &b.id)));
     all
 }
+
+#[cfg(test)]
+#[path = "errata_tests.rs"]
+mod tests;
