@@ -7,7 +7,8 @@ use lazuli_repo::{FileKind, Package};
 use lazuli_rpm::Dependency;
 use lazuli_solve::mentioned_names;
 use lazuli_store::Digest;
-use std::collections::{BTreeMap, HashMap};
+use rayon::prelude::*;
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -27,8 +28,8 @@ pub fn build(path: &Path, source: &Digest, packages: &[Package]) -> fs::Result<(
     Ok(())
 }
 
-/// A lookup table: what is found under each text.
-type Lookup = BTreeMap<String, Vec<u32>>;
+/// A lookup table: what is found under each text, by its offset. Equal texts have one offset.
+type Lookup = Vec<(u32, u32)>;
 
 #[derive(Default)]
 struct Builder {
@@ -49,15 +50,6 @@ struct Builder {
 
 fn number(out: &mut Vec<u8>, number: u32) {
     out.extend(number.to_le_bytes());
-}
-
-/// Numbers of one lookup are those of packages in growing order: each is kept once.
-fn note(lookup: &mut Lookup, key: &str, value: u32) {
-    match lookup.get_mut(key) {
-        Some(list) if list.last() == Some(&value) => {}
-        Some(list) => list.push(value),
-        None => drop(lookup.insert(key.to_owned(), vec![value])),
-    }
 }
 
 impl Builder {
@@ -130,12 +122,12 @@ impl Builder {
             number(&mut out, first);
             number(&mut out, list.len() as u32);
             for (dependency, at) in list.iter().zip(first..) {
-                self.dependency(id, dependency);
+                let name = self.dependency(id, dependency);
                 match place {
-                    0 => self.provided.entry(dependency.name.clone()).or_default().push(at),
-                    1 => mentioned_names(dependency).iter().for_each(|n| note(&mut self.required, n, id)),
-                    3 => note(&mut self.obsoleted, &dependency.name, id),
-                    6 => mentioned_names(dependency).iter().for_each(|n| note(&mut self.supplemented, n, id)),
+                    0 => self.provided.push((name, at)),
+                    1 => self.mentioned(dependency, name, id, |b| &mut b.required),
+                    3 => self.obsoleted.push((name, id)),
+                    6 => self.mentioned(dependency, name, id, |b| &mut b.supplemented),
                     _ => {}
                 }
             }
@@ -153,9 +145,10 @@ impl Builder {
                     FileKind::Ghost => 2,
                 },
             );
-            note(&mut self.paths, &file.path, id);
+            self.paths.push((path, id));
         }
-        note(&mut self.names, &package.nevra.name, id);
+        let name = self.text(&package.nevra.name);
+        self.names.push((name, id));
         out.extend(package.file_time.to_le_bytes());
         out.extend(package.build_time.to_le_bytes());
         for size in [package.package_size, package.installed_size, package.archive_size] {
@@ -167,12 +160,33 @@ impl Builder {
         self.packages.extend(out);
     }
 
-    fn dependency(&mut self, owner: u32, dependency: &Dependency) {
+    /// Notes the names that a dependency mentions.
+    fn mentioned(
+        &mut self,
+        dependency: &Dependency,
+        name: u32,
+        id: u32,
+        lookup: fn(&mut Self) -> &mut Lookup,
+    ) {
+        // Nearly all dependencies mention themselves alone.
+        if !dependency.is_rich() && !dependency.name.starts_with('/') {
+            lookup(self).push((name, id));
+            return;
+        }
+        for name in mentioned_names(dependency) {
+            let name = self.text(&name);
+            lookup(self).push((name, id));
+        }
+    }
+
+    /// Adds a dependency; returns the text of its name.
+    fn dependency(&mut self, owner: u32, dependency: &Dependency) -> u32 {
         let (name, evr) = (self.text(&dependency.name), self.text(&dependency.evr));
         number(&mut self.dependencies, name);
         number(&mut self.dependencies, dependency.flags.0);
         number(&mut self.dependencies, evr);
         number(&mut self.owners, owner);
+        name
     }
 
     fn finish(mut self, source: &Digest) -> Vec<u8> {
@@ -185,18 +199,28 @@ impl Builder {
             std::mem::take(&mut self.supplemented),
             std::mem::take(&mut self.required),
         ];
-        let tables = lookups.map(|lookup| {
-            let mut table = Vec::with_capacity(lookup.len() * 12);
-            for (key, values) in lookup {
-                let key = self.text(&key);
-                number(&mut table, key);
+        let text = &self.text;
+        let mut sorted = lookups.to_vec();
+        sorted.par_iter_mut().for_each(|lookup| {
+            // By text first only where texts differ: most entries are compared with themselves often.
+            lookup.sort_unstable();
+            lookup.dedup();
+            lookup.sort_by(|a, b| if a.0 == b.0 { a.1.cmp(&b.1) } else { at(text, a.0).cmp(at(text, b.0)) });
+        });
+        let mut tables = sorted.into_iter().map(|lookup| {
+            let mut table = Vec::new();
+            for group in lookup.chunk_by(|a, b| a.0 == b.0) {
+                number(&mut table, group[0].0);
                 number(&mut table, (postings.len() / 4) as u32);
-                number(&mut table, values.len() as u32);
-                values.into_iter().for_each(|value| number(&mut postings, value));
+                number(&mut table, group.len() as u32);
+                group.iter().for_each(|(_, value)| number(&mut postings, *value));
             }
             table
         });
-        let [names, provided, paths, obsoleted, supplemented, required] = tables;
+        let mut next = || tables.next().unwrap_or_default();
+        let (names, provided, paths) = (next(), next(), next());
+        let (obsoleted, supplemented, required) = (next(), next(), next());
+        drop(tables);
         // In the order of `Section`.
         let sections: [Vec<u8>; SECTIONS] = [
             self.text,
@@ -232,4 +256,11 @@ impl Builder {
         out[56..64].copy_from_slice(&sum.to_le_bytes());
         out
     }
+}
+
+/// The bytes of the text at an offset.
+fn at(text: &[u8], offset: u32) -> &[u8] {
+    let start = offset as usize;
+    let length = u32::from_le_bytes([text[start], text[start + 1], text[start + 2], text[start + 3]]);
+    &text[start + 4..start + 4 + length as usize]
 }
