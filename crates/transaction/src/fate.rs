@@ -67,10 +67,13 @@ pub(crate) fn of_upgraded(old: &FileInfo, new: &FileInfo, disk: Option<&Disk<'_>
                 && old.digest == new.digest
                 && !old.digest.is_empty();
             // Somebody changed it, but the packages did not.
-            if same {
-                return Fate::Skip;
+            if !new.is(FileFlags::CONFIG) {
+                Fate::Save
+            } else if same {
+                Fate::Skip
+            } else {
+                changed
             }
-            if new.is(FileFlags::CONFIG) { changed } else { Fate::Save }
         }
         Kind::Symlink => {
             if disk.links_like(new) || disk.links_like(old) {
