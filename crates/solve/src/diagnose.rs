@@ -133,7 +133,7 @@ impl Diagnosis<'_, '_> {
 
     /// Follows the preferred candidate of each step to what is missing.
     fn trail_to_end(&self, root: &Root, any: &[Index], broken: &BTreeMap<Index, Broken>) -> Trouble {
-        let mut trail = Trail { request: root.text.clone(), held: root.is_held(), links: Vec::new() };
+        let mut trail = Trail { request: root.text.clone(), start: root.start(), links: Vec::new() };
         let mut also = Vec::new();
         let (mut text, mut any) = (root.what.as_str(), any);
         let cause = loop {
@@ -181,6 +181,11 @@ impl Diagnosis<'_, '_> {
         let origins = search.origins(self.roots);
         let proof = Proof::new(&graph, &search.solver, self.roots, &origins);
         let mut troubles: BTreeMap<(usize, String), Trouble> = BTreeMap::new();
+        let mut tell = |trouble: Trouble| {
+            let length = trouble.trails.iter().map(|trail| trail.links.len()).sum();
+            troubles.entry((length, trouble.cause.to_string())).or_insert(trouble);
+        };
+        self.rivals(&proof).into_iter().for_each(&mut tell);
         for edge in graph.graph.edge_indices() {
             let (Some((from, to)), Some(weight)) =
                 (graph.graph.edge_endpoints(edge), graph.graph.edge_weight(edge))
@@ -191,28 +196,59 @@ impl Diagnosis<'_, '_> {
             let found = match weight {
                 ConflictEdge::Conflict(ConflictCause::Constrains(_)) => self.constrained(&proof, from, to),
                 ConflictEdge::Conflict(ConflictCause::ForbidMultipleInstances) => {
-                    self.same_name(&proof, from, to)
+                    self.combination(&proof, from, to)
                 }
                 _ => None,
             };
-            if let Some(trouble) = found {
-                let length = trouble.trails.iter().map(|trail| trail.links.len()).sum();
-                troubles.entry((length, trouble.cause.to_string())).or_insert(trouble);
+            found.into_iter().for_each(&mut tell);
+        }
+        // Of several ways to tell the same trouble the shortest is enough.
+        let mut told: BTreeSet<Vec<String>> = BTreeSet::new();
+        let mut found: Vec<Trouble> = troubles.into_values().collect();
+        found.retain(|trouble| {
+            told.insert(trouble.trails.iter().map(|trail| trail.request.clone()).collect())
+        });
+        found.truncate(MAX_TROUBLES);
+        if found.is_empty() {
+            found.push(proof.as_a_whole());
+        }
+        Explanation { troubles: found, hints: Vec::new() }
+    }
+
+    /// Requirements on one package that no single version meets.
+    fn rivals(&self, proof: &Proof<'_, '_, '_>) -> Vec<Trouble> {
+        let mut by_slot: BTreeMap<u32, Vec<(usize, Requirement, Vec<Index>)>> = BTreeMap::new();
+        for &(from, requirement) in &proof.requirements {
+            let Some(members) = proof.solver.provider().packages_of(requirement) else { continue };
+            let slots: BTreeSet<u32> = members.iter().map(|&index| self.pool.package(index).slot).collect();
+            if let (1, Some(&slot)) = (slots.len(), slots.first()) {
+                by_slot.entry(slot).or_default().push((from, requirement, members));
             }
         }
-        let mut troubles: Vec<Trouble> = troubles.into_values().collect();
-        troubles.truncate(MAX_TROUBLES);
-        if troubles.is_empty() {
-            troubles.push(proof.as_a_whole());
+        let mut found = Vec::new();
+        for list in by_slot.values() {
+            for (place, (from, requirement, members)) in list.iter().enumerate() {
+                for (other_from, other_requirement, others) in &list[place + 1..] {
+                    if members.iter().any(|index| others.contains(index)) {
+                        continue;
+                    }
+                    let shown = |set: &[Index]| {
+                        let installed = set.iter().find(|&&index| self.pool.package(index).is_installed());
+                        installed.or(set.iter().min()).map(|&index| self.pool.package(index).id())
+                    };
+                    let (Some(a), Some(b)) = (shown(members), shown(others)) else { continue };
+                    let (first, second) = if a <= b { (a, b) } else { (b, a) };
+                    let trails = [(*from, *requirement), (*other_from, *other_requirement)];
+                    let trails = trails.iter().filter_map(|&(from, by)| proof.trail_by(from, by)).collect();
+                    found.push(sorted(trails, Cause::SameName { first, second }));
+                }
+            }
         }
-        Explanation { troubles, hints: Vec::new() }
+        found
     }
 
     fn trouble(proof: &Proof<'_, '_, '_>, ends: &[usize], cause: Cause) -> Trouble {
-        let mut trails: Vec<Trail> = ends.iter().filter_map(|&end| proof.trail(end)).collect();
-        trails.sort_by(|a, b| (&a.request, a.links.len()).cmp(&(&b.request, b.links.len())));
-        trails.dedup();
-        Trouble { trails, cause, also: Vec::new() }
+        sorted(ends.iter().filter_map(|&end| proof.trail(end)).collect(), cause)
     }
 
     fn constrained(&self, proof: &Proof<'_, '_, '_>, from: usize, to: usize) -> Option<Trouble> {
@@ -240,16 +276,6 @@ impl Diagnosis<'_, '_> {
             other: self.pool.package(other).id(),
         };
         Some(Self::trouble(proof, &[from, to], cause))
-    }
-
-    fn same_name(&self, proof: &Proof<'_, '_, '_>, from: usize, to: usize) -> Option<Trouble> {
-        let (Some(first), Some(second)) = (proof.package(from), proof.package(to)) else {
-            return self.combination(proof, from, to);
-        };
-        let mut ids = [self.pool.package(first).id(), self.pool.package(second).id()];
-        ids.sort();
-        let [first, second] = ids;
-        Some(Self::trouble(proof, &[from, to], Cause::SameName { first, second }))
     }
 
     /// A switch that would have to be both on and off: a package turns it on, and what another one (or
@@ -293,6 +319,14 @@ impl Diagnosis<'_, '_> {
     }
 }
 
+/// A trouble with its trails in order: what was asked for first.
+fn sorted(mut trails: Vec<Trail>, cause: Cause) -> Trouble {
+    let key = |trail: &Trail| (trail.start, trail.request.clone(), trail.links.len());
+    trails.sort_by_key(key);
+    trails.dedup();
+    Trouble { trails, cause, also: Vec::new() }
+}
+
 /// Names like this one, with a package that provides each.
 pub(crate) fn similar(pool: &Pool<'_>, name: &str) -> Vec<String> {
     let mut scored: Vec<(i64, &str)> = Vec::new();
@@ -321,6 +355,8 @@ struct Proof<'g, 'p, 'a> {
     nodes: Vec<ConflictNode>,
     /// For each node that requirements lead to: from where, by which requirement.
     parents: BTreeMap<usize, (usize, Requirement)>,
+    /// All requirements, by the node that has them.
+    requirements: BTreeSet<(usize, Requirement)>,
     root: usize,
     solver: &'g Solver<Problem<'p, 'a>>,
     roots: &'g [Root],
@@ -336,6 +372,7 @@ impl<'g, 'p, 'a> Proof<'g, 'p, 'a> {
         origins: &'g BTreeMap<Requirement, usize>,
     ) -> Self {
         let nodes: Vec<ConflictNode> = graph.graph.node_indices().map(|node| graph.graph[node]).collect();
+        let mut requirements = BTreeSet::new();
         let mut edges: BTreeMap<usize, BTreeSet<(Option<u32>, usize, Requirement)>> = BTreeMap::new();
         for edge in graph.graph.edge_indices() {
             if let (Some((from, to)), Some(ConflictEdge::Requires(requirement))) =
@@ -345,6 +382,7 @@ impl<'g, 'p, 'a> Proof<'g, 'p, 'a> {
                     ConflictNode::Solvable(id) => solver.provider().index(id),
                     _ => None,
                 };
+                requirements.insert((from.index(), *requirement));
                 edges.entry(from.index()).or_default().insert((package, to.index(), *requirement));
             }
         }
@@ -359,7 +397,7 @@ impl<'g, 'p, 'a> Proof<'g, 'p, 'a> {
                 }
             }
         }
-        Self { nodes, parents, root, solver, roots, origins }
+        Self { nodes, parents, requirements, root, solver, roots, origins }
     }
 
     fn solvable(&self, node: usize) -> Option<SolvableId> {
@@ -385,6 +423,20 @@ impl<'g, 'p, 'a> Proof<'g, 'p, 'a> {
         Trouble { trails: Vec::new(), cause, also: Vec::new() }
     }
 
+    /// The way from the request to a requirement of a node.
+    fn trail_by(&self, from: usize, by: Requirement) -> Option<Trail> {
+        if from == self.root {
+            let root = &self.roots[*self.origins.get(&by)?];
+            return Some(Trail { request: root.text.clone(), start: root.start(), links: Vec::new() });
+        }
+        let mut trail = self.trail(from)?;
+        let package = self.package(from)?;
+        let problem = self.solver.provider();
+        let dependency = problem.requirement_text(package, by)?;
+        trail.links.push(Link { package: problem.pool.package(package).id(), dependency });
+        Some(trail)
+    }
+
     /// The way from the request to a node.
     fn trail(&self, end: usize) -> Option<Trail> {
         let mut links = Vec::new();
@@ -394,7 +446,7 @@ impl<'g, 'p, 'a> Proof<'g, 'p, 'a> {
             if from == self.root {
                 links.reverse();
                 let root = &self.roots[*self.origins.get(&requirement)?];
-                return Some(Trail { request: root.text.clone(), held: root.is_held(), links });
+                return Some(Trail { request: root.text.clone(), start: root.start(), links });
             }
             let problem = self.solver.provider();
             let package = self.package(from)?;

@@ -303,6 +303,17 @@ impl<'p, 'a> Problem<'p, 'a> {
         Ok(encoded)
     }
 
+    /// The packages that meet a requirement, if it is about packages only.
+    pub(crate) fn packages_of(&self, requirement: Requirement) -> Option<Vec<Index>> {
+        let interned = self.interned.borrow();
+        let sets = match requirement {
+            Requirement::Single(set) => vec![set],
+            Requirement::Union(union) => interned.unions[union.to_index()].clone(),
+        };
+        let members = sets.iter().flat_map(|set| &interned.sets[set.to_index()].1);
+        members.map(|&id| self.index(id)).collect()
+    }
+
     /// Whether a solvable is a switch that is off.
     pub(crate) fn is_off(&self, id: SolvableId) -> bool {
         Switch::of(id).is_some_and(|(_, on)| !on)

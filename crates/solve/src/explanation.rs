@@ -32,10 +32,21 @@ pub struct Trouble {
 pub struct Trail {
     /// What was asked for, or the installed package that it starts from.
     pub request: String,
-    /// Whether it starts from an installed package, which is to stay.
-    pub held: bool,
+    /// How it comes that the request has to be met.
+    pub start: Start,
     /// Which package requires what, step by step.
     pub links: Vec<Link>,
+}
+
+/// Why something has to be met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Start {
+    /// It was asked for.
+    Asked,
+    /// It is a better version of an installed package, or replaces one.
+    Upgrade,
+    /// It is installed and stays.
+    Installed,
 }
 
 /// One step of a trail.
@@ -116,11 +127,13 @@ impl fmt::Display for Trouble {
         match &self.trails[..] {
             [] => write!(f, "the request contradicts itself:")?,
             [trail] => {
-                write!(f, "`{}` cannot {}:", trail.request, if trail.held { "stay" } else { "be had" })?;
+                let verb = if trail.start == Start::Installed { "stay" } else { "be had" };
+                write!(f, "`{}` cannot {verb}:", trail.request)?;
                 trail.write(f, "    ")?;
             }
             [first, rest @ ..] => {
-                let asked: Vec<&Trail> = self.trails.iter().filter(|trail| !trail.held).collect();
+                let asked: Vec<&Trail> =
+                    self.trails.iter().filter(|trail| trail.start != Start::Installed).collect();
                 if rest.iter().all(|trail| trail.request == first.request) {
                     write!(f, "`{}` needs what cannot be together:", first.request)?;
                 } else if let ([one], true) = (&asked[..], asked.len() < self.trails.len()) {
@@ -133,7 +146,11 @@ impl fmt::Display for Trouble {
                     write!(f, " cannot be had together:")?;
                 }
                 for (number, trail) in (1..).zip(&self.trails) {
-                    let verb = if trail.held { "is installed" } else { "is asked for" };
+                    let verb = match trail.start {
+                        Start::Asked => "is asked for",
+                        Start::Upgrade => "is an upgrade",
+                        Start::Installed => "is installed",
+                    };
                     write!(f, "\n  {number}. `{}` {verb}", trail.request)?;
                     trail.write(f, "     ")?;
                 }
@@ -149,7 +166,7 @@ impl fmt::Display for Trouble {
 
 impl Trouble {
     fn advise(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let asked = self.trails.iter().filter(|trail| !trail.held);
+        let asked = self.trails.iter().filter(|trail| trail.start == Start::Asked);
         let mut requests: Vec<_> = asked.map(|trail| format!("`{}`", trail.request)).collect();
         requests.dedup();
         if requests.is_empty() && !self.trails.is_empty() {

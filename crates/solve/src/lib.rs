@@ -22,7 +22,7 @@ mod universe;
 mod version;
 mod weak;
 
-pub use explanation::{Cause, Explanation, Link, Trail, Trouble};
+pub use explanation::{Cause, Explanation, Link, Start, Trail, Trouble};
 pub use features::is_supported as is_feature_supported;
 pub use request::{BadText, Exclusion, Request};
 pub use solution::{Answer, Reason, Skipped, Solution};

@@ -1,6 +1,7 @@
 //! Asking the solver: for what must be, and then for as much as possible of what should be.
 
 use crate::encode::{Encoded, Excluded, Order, Problem};
+use crate::explanation::Start;
 use crate::formula::{Clause, Formula};
 use crate::pool::{Index, Pool};
 use resolvo::conflict::Conflict;
@@ -52,9 +53,13 @@ impl Root {
         Self { purpose, ..self }
     }
 
-    /// Whether it is about an installed package that is to stay rather than something asked for.
-    pub(crate) fn is_held(&self) -> bool {
-        self.purpose == Purpose::Stay
+    /// Its purpose as explanations tell it.
+    pub(crate) fn start(&self) -> Start {
+        match self.purpose {
+            Purpose::Asked => Start::Asked,
+            Purpose::Replacement | Purpose::Upgrade => Start::Upgrade,
+            Purpose::Stay => Start::Installed,
+        }
     }
 
     /// Whether it is met by exactly these packages.

@@ -437,4 +437,4 @@ fn a_condition_that_holds_without_its_consequence_is_explained() {
     ");
 }
 
-mod laws;
+pub(crate) mod laws;

@@ -7,7 +7,7 @@ use crate::universe::{List, Packages, Universe};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-fn dependency() -> impl Strategy<Value = String> {
+pub(crate) fn dependency() -> impl Strategy<Value = String> {
     let name = "[a-h]";
     prop_oneof![
         6 => name.prop_map(String::from),
@@ -20,7 +20,7 @@ fn dependency() -> impl Strategy<Value = String> {
 }
 
 /// A package as text: that is what a failure should show.
-fn some_package() -> impl Strategy<Value = String> {
+pub(crate) fn some_package() -> impl Strategy<Value = String> {
     let line = prop_oneof![
         6 => dependency().prop_map(|d| format!("Requires: {d}")),
         2 => "[a-h]( = [1-3])?".prop_map(|d| format!("Provides: {d}")),
@@ -35,7 +35,7 @@ fn some_package() -> impl Strategy<Value = String> {
 }
 
 /// One package of each name and version.
-fn packages(texts: &[String]) -> Vec<Package> {
+pub(crate) fn packages(texts: &[String]) -> Vec<Package> {
     let mut seen = BTreeSet::new();
     let mut sorted: Vec<&String> = texts.iter().collect();
     sorted.sort();
@@ -44,7 +44,7 @@ fn packages(texts: &[String]) -> Vec<Package> {
     texts.iter().filter(|text| kept.contains(text)).map(|text| package(text)).collect()
 }
 
-fn some_universe() -> impl Strategy<Value = Vec<String>> {
+pub(crate) fn some_universe() -> impl Strategy<Value = Vec<String>> {
     proptest::collection::vec(some_package(), 1..20)
 }
 
@@ -61,7 +61,7 @@ fn outcome(universe: &[String], request: &Request) -> Result<Vec<String>, String
 }
 
 /// Every requirement holds among exactly these packages, and nothing conflicts.
-fn check_consistent(chosen: &[&Package], request: &Request) -> Result<(), TestCaseError> {
+pub(crate) fn check_consistent(chosen: &[&Package], request: &Request) -> Result<(), TestCaseError> {
     let owned: Vec<Package> = chosen.iter().map(|package| (*package).clone()).collect();
     let asked: Vec<_> = request.install.iter().map(|text| crate::parse(text).expect("parses")).collect();
     let universe = Packages::new(&owned);

@@ -144,13 +144,12 @@ impl Upkeep<'_, '_> {
             let before = surplus.len();
             let blocker = broken.iter().copied().find(|index| !free(index)).unwrap_or(first);
             let list = needs(self.pool, blocker).unwrap_or_default();
-            surplus.retain(|old| {
-                !list
-                    .iter()
-                    .flat_map(|(_, clauses)| clauses)
-                    .flatten()
-                    .any(|literal| matches!(literal, Literal::Some(any) if any.contains(old)))
-            });
+            let literals = || list.iter().flat_map(|(_, clauses)| clauses).flatten();
+            let blocked =
+                |old: &Index| literals().any(|l| matches!(l, Literal::Some(any) if any.contains(old)));
+            // The parts of a kernel stay together.
+            let versions: Vec<_> = surplus.iter().copied().filter(|old| blocked(old)).map(evr).collect();
+            surplus.retain(|&old| !versions.contains(&evr(old)));
             notes.push(format!("old versions that {} requires stay", self.pool.package(blocker).id()));
             if surplus.len() == before {
                 return BTreeSet::new();

@@ -242,6 +242,7 @@ fn keeps(
             Why::Requested(_) | Why::Required(..) => Keep::Dependency,
             Why::Recommended(..) | Why::Supplements(_) => Keep::Weak,
         };
+        let name = &pool.package(index).nevra.name;
         // What takes the place of others is wanted as much as they were.
         let old = replaced.get(&index).copied().into_iter();
         let old = old.chain(
@@ -250,6 +251,8 @@ fn keeps(
                 .copied()
                 .filter(|old| !outcome.chosen.contains(old) && tasks::replaces(pool, index, *old)),
         );
+        let beside = |old: &&Index| pool.is_side_by_side(index) && pool.package(**old).nevra.name == *name;
+        let old = old.chain(before.iter().filter(beside).copied());
         let before = old.filter_map(|old| Some(pool.installed(old)?.keep)).max();
         let asked = own == Keep::User;
         keep.insert(index, if asked { own } else { before.unwrap_or(own) });

@@ -19,7 +19,7 @@ use super::rules::Rules;
 use super::tasks::{Goal, Lift, Tasks, replaces};
 use crate::diagnose::Diagnosis;
 use crate::encode::Excluded;
-use crate::explanation::Explanation;
+use crate::explanation::{Explanation, Start};
 use crate::formula::Formula;
 use crate::pool::{Index, Pool};
 use crate::search::{Purpose, Root, Search};
@@ -178,6 +178,7 @@ impl<'s> Planner<'s, '_> {
         let slots: Vec<Root> = loose.iter().map(|(_, root)| root.clone()).collect();
         let refused = search.extend(&mut accepted, &mut chosen, &slots, &none);
         let mut going: BTreeSet<Index> = refused.iter().map(|&place| loose[place].0).collect();
+        let mut coming: BTreeSet<Index> = BTreeSet::new();
 
         let replacements: Vec<Root> = self
             .tasks
@@ -189,6 +190,7 @@ impl<'s> Planner<'s, '_> {
             search.extend(&mut accepted, &mut chosen, &replacements, &none).into_iter().collect();
         for (place, &new) in self.tasks.replacements.iter().enumerate() {
             if !refused.contains(&place) {
+                coming.insert(new);
                 going.extend(staying.iter().filter(|&&old| replaces(self.pool, new, old)));
             }
         }
@@ -201,7 +203,7 @@ impl<'s> Planner<'s, '_> {
                 best.iter().filter(|root| installed(root) || self.is_new(root)).cloned().collect();
             search.extend(&mut accepted, &mut chosen, &best, &none);
         }
-        let lifted = self.lifts(search, excluded, &mut accepted, &mut chosen, &going, &mut skips);
+        let lifted = self.lifts(search, excluded, &mut accepted, &mut chosen, &coming, &mut skips);
 
         let stay: Vec<Root> = staying
             .iter()
@@ -252,14 +254,24 @@ impl<'s> Planner<'s, '_> {
         excluded: &Excluded<'_>,
         accepted: &mut Vec<Root>,
         chosen: &mut BTreeSet<Index>,
-        going: &BTreeSet<Index>,
+        coming: &BTreeSet<Index>,
         skips: &mut Vec<Skip>,
     ) -> BTreeSet<Index> {
         let none = BTreeSet::new();
         let mut lifted = BTreeSet::new();
-        // What is replaced by another package need not be upgraded.
-        let open = self.tasks.lifts.iter().filter(|lift| lift.installed.is_none_or(|i| !going.contains(&i)));
-        let mut open: Vec<&Lift> = open.collect();
+        // Versions that are replaced by another package are none to upgrade to.
+        let replaced = |&target: &Index| coming.iter().any(|&new| replaces(self.pool, new, target));
+        let open: Vec<Lift> = self
+            .tasks
+            .lifts
+            .iter()
+            .map(|lift| Lift {
+                installed: lift.installed,
+                targets: lift.targets.iter().copied().filter(|target| !replaced(target)).collect(),
+            })
+            .filter(|lift| !lift.targets.is_empty())
+            .collect();
+        let mut open: Vec<&Lift> = open.iter().collect();
         let mut held: Vec<&Lift> = Vec::new();
         let mut count = 1;
         while !open.is_empty() {
@@ -319,7 +331,11 @@ impl<'s> Planner<'s, '_> {
             .into_iter()
             .map(|index| (self.pool.package(index).id(), index))
             .collect();
-        let held = explanation.troubles.iter().flat_map(|trouble| &trouble.trails).filter(|trail| trail.held);
+        let held = explanation
+            .troubles
+            .iter()
+            .flat_map(|trouble| &trouble.trails)
+            .filter(|trail| trail.start == Start::Installed);
         let protected: BTreeMap<&str, &str> = held
             .filter_map(|trail| names.get_key_value(&trail.request))
             .filter_map(|(id, &index)| Some((id.as_str(), self.rules.protect(self.pool, index)?)))

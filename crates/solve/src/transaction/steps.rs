@@ -112,7 +112,11 @@ impl Change<'_, '_> {
                 let root = &self.outcome.roots[*place];
                 match root.purpose {
                     Purpose::Asked => format!("asked for by `{}`", root.text),
-                    Purpose::Upgrade => "a better version".to_owned(),
+                    Purpose::Upgrade => {
+                        let evr = |index: Index| &self.pool.package(index).nevra.evr;
+                        let older = old.is_some_and(|old| evr(new) < evr(old));
+                        if older { "an earlier version" } else { "a better version" }.to_owned()
+                    }
                     Purpose::Replacement => {
                         let gone = self.before.difference(self.after).copied();
                         let mut replaced = gone.filter(|&old| replaces(self.pool, new, old)).map(id);

@@ -417,7 +417,7 @@ impl Reader<'_, '_> {
         }
         tasks.explicit.extend(&targets);
         let label = own.name.as_str();
-        let best = Some(Root::any(label, vec![targets[0]]));
+        let best = Some(Root::any(label, vec![targets[0]]).with(Purpose::Upgrade));
         tasks.goals.push(Goal { root: Root::any(label, targets).with(Purpose::Upgrade), best });
     }
 

@@ -181,21 +181,33 @@ const WEB: &str = "
 
 #[test]
 fn an_install_brings_what_is_missing_and_upgrades_what_must_be() {
-    assert_snapshot!(planned("libc-1-1.noarch\n\n other-1-1.noarch", WEB, &install(&["web"])));
+    assert_snapshot!(planned("libc-1-1.noarch\n\n other-1-1.noarch", WEB, &install(&["web"])), @r"
+    install docs-1-1 [weak-dependency]: recommended by web-2-1 (docs)
+    install openssl-1-1 [dependency]: required by web-2-1 (ssl)
+    install web-2-1 [user]: asked for by `web`
+    upgrade libc-2-1 from libc-1-1 [user]: web-2-1 requires libc >= 2
+    ");
 }
 
 #[test]
 fn what_is_installed_stays_as_it_is_in_an_install() {
     let available = "a-2-1.noarch\n\n b-1-1.noarch\n Requires: a";
-    assert_snapshot!(planned("a-1-1.noarch", available, &install(&["b"])));
+    assert_snapshot!(planned("a-1-1.noarch", available, &install(&["b"])), @r"
+    install b-1-1 [user]: asked for by `b`
+    ");
 }
 
 #[test]
 fn what_is_there_already_is_said_to_be() {
     let installed = "a-1-1.noarch\n Keep: dependency\n\n b-1-1.noarch\n Requires: a";
-    assert_snapshot!(planned(installed, "a-2-1.noarch\n\n a-1-1.noarch", &install(&["a"])));
+    assert_snapshot!(planned(installed, "a-2-1.noarch\n\n a-1-1.noarch", &install(&["a"])), @r"
+    mark a-1-1 [user]
+    note: a-1-1 is already installed
+    ");
     let best = Options { best: true, ..Options::default() };
-    assert_snapshot!(planned_with(installed, "a-2-1.noarch\n\n a-1-1.noarch", &install(&["a"]), &best));
+    assert_snapshot!(planned_with(installed, "a-2-1.noarch\n\n a-1-1.noarch", &install(&["a"]), &best), @r"
+    upgrade a-2-1 from a-1-1 [user]: asked for by `a`
+    ");
 }
 
 #[test]
@@ -233,21 +245,52 @@ fn texts_name_packages_in_all_usual_ways() {
 
 #[test]
 fn what_is_not_there_is_answered_with_what_is() {
-    assert_snapshot!(planned("", WEB, &install(&["opensll", "weeb"])));
+    assert_snapshot!(planned("", WEB, &install(&["opensll", "weeb"])), @r"
+    error: no package matches `opensll`; similar: openssl
+    no package matches `weeb`; similar: web
+    ");
     let skip = Options { skip_unavailable: true, ..Options::default() };
-    assert_snapshot!(planned_with("", WEB, &install(&["weeb", "libc"]), &skip));
-    assert_snapshot!(planned("a-1-1.noarch", WEB, &remove(&["web"])));
+    assert_snapshot!(planned_with("", WEB, &install(&["weeb", "libc"]), &skip), @r"
+    install libc-2-1 [user]: asked for by `libc`
+    skip: no package matches `weeb`; similar: web
+    ");
+    assert_snapshot!(planned("a-1-1.noarch", WEB, &remove(&["web"])), @r"
+    error: no installed package matches `web`
+    ");
 }
 
 #[test]
 fn an_upgrade_takes_the_best_that_goes_together() {
     let installed = "a-1-1.noarch\n\n b-1-1.noarch\n Requires: a < 3\n\n c-1-1.noarch";
     let available = "a-2-1.noarch\n\n a-3-1.noarch\n\n c-2-1.noarch\n Requires: d\n\n d-1-1.noarch";
-    assert_snapshot!(planned(installed, available, &upgrade()));
+    assert_snapshot!(planned(installed, available, &upgrade()), @r"
+    install d-1-1 [dependency]: required by c-2-1 (d)
+    upgrade a-2-1 from a-1-1 [user]: a better version
+    upgrade c-2-1 from c-1-1 [user]: a better version
+    skip: a-3-1 is held back
+      `a-3-1` does not go together with what is installed:
+        1. `a-3-1` is an upgrade
+        2. `b-1-1` is installed
+           b-1-1 requires a < 3
+        but a-1-1 and a-3-1 are versions of one package; only one can be installed
+    ");
     let best = Options { best: true, ..Options::default() };
-    assert_snapshot!(planned_with(installed, available, &upgrade(), &best));
-    assert_snapshot!(planned(installed, available, &upgrade_of("c")));
-    assert_snapshot!(planned(installed, available, &upgrade_of("d")));
+    assert_snapshot!(planned_with(installed, available, &upgrade(), &best), @r"
+    error: `a-3-1` does not go together with what is installed:
+      1. `a-3-1` is an upgrade
+      2. `b-1-1` is installed
+         b-1-1 requires a < 3
+      but a-1-1 and a-3-1 are versions of one package; only one can be installed
+      or: with --nobest an earlier version can be had
+      or: with --allowerasing it can be done; that would remove b-1-1
+    ");
+    assert_snapshot!(planned(installed, available, &upgrade_of("c")), @r"
+    install d-1-1 [dependency]: required by c-2-1 (d)
+    upgrade c-2-1 from c-1-1 [user]: a better version
+    ");
+    assert_snapshot!(planned(installed, available, &upgrade_of("d")), @r"
+    error: `d` is not installed
+    ");
 }
 
 #[test]
@@ -255,11 +298,26 @@ fn an_install_that_needs_a_removal_says_so_and_does_it_when_allowed() {
     let installed = "mail-1-1.noarch\n Provides: mta\n\n cron-1-1.noarch\n Requires: mta\n\n \
                      report-1-1.noarch\n Requires: mail";
     let available = "post-1-1.noarch\n Provides: mta\n Conflicts: mail";
-    assert_snapshot!(planned(installed, available, &install(&["post"])));
+    assert_snapshot!(planned(installed, available, &install(&["post"])), @r"
+    error: `post` does not go together with what is installed:
+      1. `post` is asked for
+      2. `mail-1-1` is installed
+      but post-1-1 conflicts with mail, and mail-1-1 provides that
+      try: leave out `post`, or add versions that go together
+      or: with --allowerasing it can be done; that would remove mail-1-1, report-1-1
+    ");
     let erasing = Options { allow_erasing: true, ..Options::default() };
-    assert_snapshot!(planned_with(installed, available, &install(&["post"]), &erasing));
+    assert_snapshot!(planned_with(installed, available, &install(&["post"]), &erasing), @r"
+    install post-1-1 [user]: asked for by `post`
+    remove mail-1-1 [user]: post-1-1 conflicts with mail
+    remove report-1-1 [user]: requires mail, which is there no more
+    ");
     let swap = vec![Job::Swap { remove: text("mail"), install: text("post") }];
-    assert_snapshot!(planned(installed, available, &swap));
+    assert_snapshot!(planned(installed, available, &swap), @r"
+    install post-1-1 [user]: asked for by `post`
+    remove mail-1-1 [user]: asked for by `mail`
+    remove report-1-1 [user]: requires mail, which is there no more
+    ");
 }
 
 #[test]
@@ -270,19 +328,41 @@ fn a_removal_takes_dependents_and_what_only_they_needed() {
                      extra-1-1.noarch\n Keep: weak\n\n \
                      orphan-1-1.noarch\n Keep: dependency\n\n \
                      mine-1-1.noarch\n Recommends: extra";
-    assert_snapshot!(planned(installed, "", &remove(&["app"])));
-    assert_snapshot!(planned(installed, "", &remove(&["lib"])));
+    assert_snapshot!(planned(installed, "", &remove(&["app"])), @r"
+    remove app-1-1 [user]: asked for by `app`
+    remove base-1-1 [dependency]: needed by nothing any more
+    remove lib-1-1 [dependency]: needed by nothing any more
+    ");
+    assert_snapshot!(planned(installed, "", &remove(&["lib"])), @r"
+    remove app-1-1 [user]: requires lib, which is there no more
+    remove base-1-1 [dependency]: needed by nothing any more
+    remove lib-1-1 [dependency]: asked for by `lib`
+    ");
     let plain = Options { clean_requirements: false, ..Options::default() };
-    assert_snapshot!(planned_with(installed, "", &remove(&["app"]), &plain));
-    assert_snapshot!(planned(installed, "", &[Job::Autoremove]));
+    assert_snapshot!(planned_with(installed, "", &remove(&["app"]), &plain), @r"
+    remove app-1-1 [user]: asked for by `app`
+    ");
+    assert_snapshot!(planned(installed, "", &[Job::Autoremove]), @r"
+    remove orphan-1-1 [dependency]: needed by nothing any more
+    ");
     let both = [remove(&["app", "mine"]), vec![Job::Autoremove]].concat();
-    assert_snapshot!(planned(installed, "", &both));
+    assert_snapshot!(planned(installed, "", &both), @r"
+    remove app-1-1 [user]: asked for by `app`
+    remove base-1-1 [dependency]: needed by nothing any more
+    remove extra-1-1 [weak-dependency]: needed by nothing any more
+    remove lib-1-1 [dependency]: needed by nothing any more
+    remove mine-1-1 [user]: asked for by `mine`
+    remove orphan-1-1 [dependency]: needed by nothing any more
+    ");
 }
 
 #[test]
 fn a_removal_installs_nothing() {
     let installed = "app-1-1.noarch\n Requires: (x or y)\n\n x-1-1.noarch";
-    assert_snapshot!(planned(installed, "y-1-1.noarch", &remove(&["x"])));
+    assert_snapshot!(planned(installed, "y-1-1.noarch", &remove(&["x"])), @r"
+    remove app-1-1 [user]: requires (x or y), which is there no more
+    remove x-1-1 [user]: asked for by `x`
+    ");
 }
 
 #[test]
@@ -291,9 +371,18 @@ fn protected_packages_and_the_running_kernel_stay() {
     let running = Some(3);
     let options =
         Options { protected: vec!["init".to_owned()], running_kernel: running, ..Options::default() };
-    assert_snapshot!(planned_with(installed, "", &remove(&["init"]), &options));
-    assert_snapshot!(planned_with(installed, "", &remove(&["libc"]), &options));
-    assert_snapshot!(planned_with(installed, "", &remove(&["kernel"]), &options));
+    assert_snapshot!(planned_with(installed, "", &remove(&["init"]), &options), @r"
+    error: init-1-1 is not removed: it is protected
+    ");
+    assert_snapshot!(planned_with(installed, "", &remove(&["libc"]), &options), @r"
+    error: init-1-1 would have to go, but it is protected:
+    `init-1-1` cannot stay:
+        init-1-1 requires libc
+        libc-1-1 cannot be chosen: it is to be removed
+    ");
+    assert_snapshot!(planned_with(installed, "", &remove(&["kernel"]), &options), @r"
+    error: kernel-5-1 is not removed: it is the running kernel
+    ");
 }
 
 #[test]
@@ -306,12 +395,29 @@ fn kernels_are_installed_side_by_side_and_the_oldest_goes() {
         };
         versions.iter().map(one).collect()
     };
-    assert_snapshot!(planned(&kernels(&[1, 2]), &kernels(&[1, 2, 3]), &upgrade()));
-    assert_snapshot!(planned(&kernels(&[1, 2, 3]), &kernels(&[4, 3]), &upgrade()));
+    assert_snapshot!(planned(&kernels(&[1, 2]), &kernels(&[1, 2, 3]), &upgrade()), @r"
+    install kernel-3-1 [user]: a better version
+    install kernel-modules-3-1 [user]: a better version
+    ");
+    assert_snapshot!(planned(&kernels(&[1, 2, 3]), &kernels(&[4, 3]), &upgrade()), @r"
+    install kernel-4-1 [user]: a better version
+    install kernel-modules-4-1 [user]: a better version
+    remove kernel-1-1 [user]: only 3 versions of kernel are kept
+    remove kernel-modules-1-1 [user]: only 3 versions of kernel-modules are kept
+    ");
     let running = Options { running_kernel: Some(1), ..Options::default() };
-    assert_snapshot!(planned_with(&kernels(&[1, 2, 3]), &kernels(&[4]), &upgrade(), &running));
+    assert_snapshot!(planned_with(&kernels(&[1, 2, 3]), &kernels(&[4]), &upgrade(), &running), @r"
+    install kernel-4-1 [user]: a better version
+    install kernel-modules-4-1 [user]: a better version
+    remove kernel-2-1 [user]: only 3 versions of kernel are kept
+    remove kernel-modules-2-1 [user]: only 3 versions of kernel-modules are kept
+    ");
     let driver = format!("{}driver-1-1.noarch\n Requires: kernel = 1", kernels(&[1, 2, 3]));
-    assert_snapshot!(planned(&driver, &kernels(&[4]), &upgrade()));
+    assert_snapshot!(planned(&driver, &kernels(&[4]), &upgrade()), @r"
+    install kernel-4-1 [user]: a better version
+    install kernel-modules-4-1 [user]: a better version
+    note: old versions that driver-1-1 requires stay
+    ");
 }
 
 #[test]
@@ -320,10 +426,20 @@ fn obsoletes_replace_in_upgrades_and_keep_the_reason() {
     let available = "new-1-1.noarch\n Obsoletes: old < 2\n Provides: old = 2\n\n \
                      split-2-1.noarch\n\n split-extra-2-1.noarch\n Obsoletes: split < 2\n\n \
                      virtual-1-1.noarch\n Obsoletes: gone";
-    assert_snapshot!(planned(installed, available, &upgrade()));
+    assert_snapshot!(planned(installed, available, &upgrade()), @r"
+    install new-1-1 [user]: replaces old-1-1
+    install split-extra-2-1 [user]: replaces split-1-1
+    upgrade split-2-1 from split-1-1 [user]: a better version
+    obsolete old-1-1 [user]: obsoleted by new-1-1
+    ");
     let without = Options { obsoletes: false, ..Options::default() };
-    assert_snapshot!(planned_with(installed, available, &upgrade(), &without));
-    assert_snapshot!(planned(installed, available, &install(&["new"])));
+    assert_snapshot!(planned_with(installed, available, &upgrade(), &without), @r"
+    upgrade split-2-1 from split-1-1 [user]: a better version
+    ");
+    assert_snapshot!(planned(installed, available, &install(&["new"])), @r"
+    install new-1-1 [user]: asked for by `new`
+    obsolete old-1-1 [user]: obsoleted by new-1-1
+    ");
 }
 
 #[test]
@@ -331,18 +447,41 @@ fn versions_go_back_only_when_asked_to() {
     let installed = "a-2-1.noarch\n\n a-libs-2-1.noarch\n Requires: a = 2";
     let available = "a-1-1.noarch\n\n a-0-1.noarch\n\n a-libs-1-1.noarch\n Requires: a = 1\n\n \
                      old-1-1.noarch\n Requires: a < 2";
-    assert_snapshot!(planned(installed, available, &[Job::Downgrade(text("a"))]));
-    assert_snapshot!(planned(installed, available, &install(&["old"])));
-    assert_snapshot!(planned(installed, available, &[Job::DistroSync(None)]));
-    assert_snapshot!(planned("a-1-1.noarch", available, &[Job::Downgrade(text("a-0"))]));
-    assert_snapshot!(planned("a-2-1.noarch", available, &install(&["a-1"])));
-    assert_snapshot!(planned("a-0-1.noarch", available, &[Job::Downgrade(text("a"))]));
+    assert_snapshot!(planned(installed, available, &[Job::Downgrade(text("a"))]), @r"
+    downgrade a-1-1 from a-2-1 [user]: an earlier version
+    downgrade a-libs-1-1 from a-libs-2-1 [user]: requires a = 2, which is there no more
+    ");
+    assert_snapshot!(planned(installed, available, &install(&["old"])), @r"
+    error: `old` cannot be had:
+        old-1-1 requires a < 2
+        a-1-1 cannot be chosen: it is older than a-2-1, which is installed
+        a-0-1 would do instead, but it is older than a-2-1, which is installed
+      try: allow that package, add another one that can take its place, or leave out `old`
+      or: with --allowerasing it can be done; that would make older a-2-1, a-libs-2-1
+    ");
+    assert_snapshot!(planned(installed, available, &[Job::DistroSync(None)]), @r"
+    downgrade a-1-1 from a-2-1 [user]: an earlier version
+    downgrade a-libs-1-1 from a-libs-2-1 [user]: an earlier version
+    ");
+    assert_snapshot!(planned("a-1-1.noarch", available, &[Job::Downgrade(text("a-0"))]), @r"
+    downgrade a-0-1 from a-1-1 [user]: an earlier version
+    ");
+    assert_snapshot!(planned("a-2-1.noarch", available, &install(&["a-1"])), @r"
+    downgrade a-1-1 from a-2-1 [user]: asked for by `a-1`
+    ");
+    assert_snapshot!(planned("a-0-1.noarch", available, &[Job::Downgrade(text("a"))]), @r"
+    note: there is no earlier version of a-0-1
+    ");
 }
 
 #[test]
 fn a_reinstall_needs_the_same_version() {
-    assert_snapshot!(planned("a-1-1.noarch", "a-1-1.noarch\n\n a-2-1.noarch", &[Job::Reinstall(text("a"))]));
-    assert_snapshot!(planned("a-1-1.noarch", "a-2-1.noarch", &[Job::Reinstall(text("a"))]));
+    assert_snapshot!(planned("a-1-1.noarch", "a-1-1.noarch\n\n a-2-1.noarch", &[Job::Reinstall(text("a"))]), @r"
+    reinstall a-1-1 [user]: asked for
+    ");
+    assert_snapshot!(planned("a-1-1.noarch", "a-2-1.noarch", &[Job::Reinstall(text("a"))]), @r"
+    error: a-1-1 cannot be reinstalled: no repository has it any more
+    ");
 }
 
 #[test]
@@ -352,15 +491,33 @@ fn locks_and_exclusions_hold_versions() {
         locks: vec![Lock { package: package.to_owned(), exclude }],
         ..Options::default()
     };
-    assert_snapshot!(planned_with("a-1-1.noarch", available, &upgrade(), &lock("a-0:1-1.*", false)));
-    assert_snapshot!(planned_with("a-1-1.noarch", available, &upgrade(), &lock("a-2-*", false)));
-    assert_snapshot!(planned_with("a-1-1.noarch", available, &upgrade(), &lock("a-3-1.noarch", true)));
-    assert_snapshot!(planned_with("", available, &install(&["a"]), &lock("a-1-*", false)));
+    assert_snapshot!(planned_with("a-1-1.noarch", available, &upgrade(), &lock("a-0:1-1.*", false)), @r"
+    nothing to do
+    ");
+    assert_snapshot!(planned_with("a-1-1.noarch", available, &upgrade(), &lock("a-2-*", false)), @r"
+    upgrade a-2-1 from a-1-1 [user]: a better version
+    ");
+    assert_snapshot!(planned_with("a-1-1.noarch", available, &upgrade(), &lock("a-3-1.noarch", true)), @r"
+    upgrade a-2-1 from a-1-1 [user]: a better version
+    ");
+    assert_snapshot!(planned_with("", available, &install(&["a"]), &lock("a-1-*", false)), @r"
+    error: `a` cannot be had:
+        a-3-1 cannot be chosen: `a` is locked to `a-1-*`
+        a-2-1 would do instead, but `a` is locked to `a-1-*`
+      try: allow that package, add another one that can take its place, or leave out `a`
+    ");
     let exclude =
         vec![crate::Exclusion { package: "a*".to_owned(), reason: "by the configuration".to_owned() }];
     let options = Options { exclude, ..Options::default() };
-    assert_snapshot!(planned_with("", available, &install(&["a"]), &options));
-    assert_snapshot!(planned_with("a-1-1.noarch", available, &upgrade(), &options));
+    assert_snapshot!(planned_with("", available, &install(&["a"]), &options), @r"
+    error: `a` cannot be had:
+        a-3-1 cannot be chosen: it is excluded: by the configuration
+        a-2-1 would do instead, but it is excluded: by the configuration
+      try: allow that package, add another one that can take its place, or leave out `a`
+    ");
+    assert_snapshot!(planned_with("a-1-1.noarch", available, &upgrade(), &options), @r"
+    nothing to do
+    ");
 }
 
 #[test]
@@ -369,40 +526,75 @@ fn security_upgrades_leave_the_rest_alone() {
     let available = "a-2-1.noarch\n\n a-3-1.noarch\n\n b-2-1.noarch";
     let only = Some(vec![package("a-2-1.noarch").nevra]);
     let job = |minimal| vec![Job::Upgrade { select: None, minimal, only: only.clone() }];
-    assert_snapshot!(planned(installed, available, &job(false)));
-    assert_snapshot!(planned(installed, available, &job(true)));
+    assert_snapshot!(planned(installed, available, &job(false)), @r"
+    upgrade a-3-1 from a-1-1 [user]: a better version
+    ");
+    assert_snapshot!(planned(installed, available, &job(true)), @r"
+    upgrade a-2-1 from a-1-1 [user]: a better version
+    ");
 }
 
 #[test]
 fn jobs_that_cannot_be_done_are_left_out_on_request() {
     let available = "a-1-1.noarch\n Requires: gone\n\n b-1-1.noarch";
-    assert_snapshot!(planned("", available, &install(&["a", "b"])));
+    assert_snapshot!(planned("", available, &install(&["a", "b"])), @r"
+    error: `a` cannot be had:
+        a-1-1 requires gone
+        nothing provides gone
+      try: add a package that provides `gone`, or leave out `a`
+      or: with --skip-broken the rest can be done without it
+    ");
     let skip = Options { skip_broken: true, ..Options::default() };
-    assert_snapshot!(planned_with("", available, &install(&["a", "b"]), &skip));
+    assert_snapshot!(planned_with("", available, &install(&["a", "b"]), &skip), @r"
+    install b-1-1 [user]: asked for by `b`
+    skip: `a` is left out
+      `a` cannot be had:
+          a-1-1 requires gone
+          nothing provides gone
+        try: add a package that provides `gone`, or leave out `a`
+    ");
 }
 
 #[test]
 fn weak_dependencies_of_new_packages_come_and_do_not_come_back() {
     let available = "a-1-1.noarch\n Recommends: b\n\n b-1-1.noarch\n\n lang-1-1.noarch\n Supplements: (a and de)\n\n \
                      a-2-1.noarch\n Recommends: b\n Recommends: c\n\n c-1-1.noarch";
-    assert_snapshot!(planned("de-1-1.noarch", available, &install(&["a"])));
-    assert_snapshot!(planned("a-1-1.noarch\n Recommends: b", available, &upgrade()));
-    assert_snapshot!(planned("a-2-1.noarch\n\n de-1-1.noarch", available, &install(&["b"])));
+    assert_snapshot!(planned("de-1-1.noarch", available, &install(&["a"])), @r"
+    install a-2-1 [user]: asked for by `a`
+    install b-1-1 [weak-dependency]: recommended by a-2-1 (b)
+    install c-1-1 [weak-dependency]: recommended by a-2-1 (c)
+    install lang-1-1 [weak-dependency]: supplements (a and de)
+    ");
+    assert_snapshot!(planned("a-1-1.noarch\n Recommends: b", available, &upgrade()), @r"
+    install c-1-1 [weak-dependency]: recommended by a-2-1 (c)
+    upgrade a-2-1 from a-1-1 [user]: a better version
+    ");
+    assert_snapshot!(planned("a-2-1.noarch\n\n de-1-1.noarch", available, &install(&["b"])), @r"
+    install b-1-1 [user]: asked for by `b`
+    ");
     let none = Options { weak: false, ..Options::default() };
-    assert_snapshot!(planned_with("de-1-1.noarch", available, &install(&["a"]), &none));
+    assert_snapshot!(planned_with("de-1-1.noarch", available, &install(&["a"]), &none), @r"
+    install a-2-1 [user]: asked for by `a`
+    ");
 }
 
 #[test]
 fn marks_change_why_a_package_is_there() {
     let jobs = [Job::Mark { select: text("a"), keep: Keep::Dependency }, Job::Autoremove];
-    assert_snapshot!(planned("a-1-1.noarch\n\n b-1-1.noarch", "", &jobs[..1]));
-    assert_snapshot!(planned("a-1-1.noarch\n\n b-1-1.noarch", "", &jobs));
+    assert_snapshot!(planned("a-1-1.noarch\n\n b-1-1.noarch", "", &jobs[..1]), @r"
+    mark a-1-1 [dependency]
+    ");
+    assert_snapshot!(planned("a-1-1.noarch\n\n b-1-1.noarch", "", &jobs), @r"
+    remove a-1-1 [dependency]: needed by nothing any more
+    ");
 }
 
 #[test]
 fn what_is_broken_today_stands_in_nobodys_way() {
     let installed = "a-1-1.noarch\n Requires: gone\n Conflicts: b\n\n b-1-1.noarch";
-    assert_snapshot!(planned(installed, "c-1-1.noarch", &install(&["c"])));
+    assert_snapshot!(planned(installed, "c-1-1.noarch", &install(&["c"])), @r"
+    install c-1-1 [user]: asked for by `c`
+    ");
 }
 
 #[test]
@@ -412,7 +604,10 @@ fn a_preferred_repository_comes_before_a_later_version() {
     let member = |universe, id: &str, priority| Member { universe, id: id.to_owned(), priority, cost: 1000 };
     let all = Repositories::new([member(&theirs, "theirs", 99), member(&ours, "ours", 10)]);
     let plan = solve_transaction(&all, &machine(""), &install(&["b"]), &Options::default()).expect("a plan");
-    assert_snapshot!(show(&plan));
+    assert_snapshot!(show(&plan), @r"
+    install a-1-1.noarch [dependency]: required by b-1-1.noarch (a)
+    install b-1-1.noarch [user]: asked for by `b`
+    ");
     let Action::Install { package } = plan.steps[0].action else { panic!("an install") };
     assert_eq!(all.repository(package), "ours");
 }
