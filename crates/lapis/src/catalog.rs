@@ -273,6 +273,10 @@ impl Universe for Catalog<'_> {
         self.all.size(package)
     }
 
+    fn tie_break(&self, package: PackageId) -> Vec<u8> {
+        self.all.tie_break(package)
+    }
+
     fn repository(&self, package: PackageId) -> &str {
         self.all.repository(package)
     }

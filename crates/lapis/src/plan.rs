@@ -397,7 +397,7 @@ mod tests {
     fn a_plan_looks_familiar() {
         let (out, text) = Output::captured();
         view().show(&out);
-        insta::assert_snapshot!(text.take(), @"");
+        insta::assert_snapshot!(text.take());
     }
 
     #[test]

@@ -194,4 +194,8 @@ impl Universe for Indexed {
     fn size(&self, package: PackageId) -> Size {
         self.repository.index().size(package)
     }
+
+    fn tie_break(&self, package: PackageId) -> Vec<u8> {
+        self.repository.index().tie_break(package)
+    }
 }
