@@ -19,7 +19,7 @@ const BUILD_HOST: &str = "lazuli";
 /// The macro that tells a spec where systems fetch packages from; with `_enabled` behind it, whether they do.
 const REPOSITORY_MACRO: &str = "_lazuli_repository";
 /// Change when adoption makes something else of the same inputs.
-const ADOPT_VERSION: u32 = 1;
+const ADOPT_VERSION: u32 = 2;
 
 /// One RPM file that came out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -227,7 +227,10 @@ impl Workspace {
             let default = || format!("{}/repository/$releasever/$basearch", distro.home);
             let address = distro.repository.clone().unwrap_or_else(default);
             defines.push((REPOSITORY_MACRO.to_owned(), address));
-            defines.push((format!("{REPOSITORY_MACRO}_enabled"), i32::from(distro.repository.is_some()).to_string()));
+            defines.push((
+                format!("{REPOSITORY_MACRO}_enabled"),
+                i32::from(distro.repository.is_some()).to_string(),
+            ));
         }
         let mut sources = Vec::new();
         let mut epoch = built.source_date_epoch;

@@ -14,6 +14,9 @@
 //! turned into `Obsoletes`, because RPM's tools follow an obsoletion at every *upgrade*: a host with
 //! `resolvconf` would get `systemd-resolved` in its place unasked.
 //!
+//! Debian writes `<< 2.1-.` for "2.1 in whatever revision, or older", because a dot sorts behind every digit.
+//! RPM says so by leaving the release out: `<= 2.1`.
+//!
 //! A version without a revision is compared as with revision 0 in Debian, while RPM ignores the
 //! release if one side has none; so `-0` is written out. A package may conflict with a name that it
 //! provides itself (only one mail server at a time); RPM has the same rule, so it is kept.
@@ -26,6 +29,7 @@
 
 use super::names;
 use lazuli_debian::relation::{Alternative, Op, Relation};
+use lazuli_debian::version::Version;
 use lazuli_rpm::{Dependency, DependencyFlags};
 
 /// One alternative as a dependency; `None` if it is not for this architecture.
@@ -48,9 +52,27 @@ fn one(alternative: &Alternative, architecture: &str) -> Option<Dependency> {
                 Op::LaterOrEqual => DependencyFlags::GREATER | DependencyFlags::EQUAL,
                 Op::Later => DependencyFlags::GREATER,
             };
+            if version.revision() == Some(".") && *op != Op::Equal {
+                return Some(any_revision(&alternative.name, flags, version));
+            }
             Dependency::versioned(&alternative.name, flags, names::evr(version).to_string())
         }
     })
+}
+
+/// A bound behind all revisions of a version.
+fn any_revision(name: &str, flags: DependencyFlags, version: &Version) -> Dependency {
+    let evr = names::evr(version);
+    let text = match evr.epoch {
+        Some(epoch) => format!("{epoch}:{}", evr.version),
+        None => evr.version,
+    };
+    let flags = if flags.contains(DependencyFlags::LESS) {
+        DependencyFlags::LESS | DependencyFlags::EQUAL
+    } else {
+        DependencyFlags::GREATER
+    };
+    Dependency::versioned(name, flags, text)
 }
 
 /// Whether restrictions like `[amd64]` and `<!nocheck>` let the alternative count.
@@ -137,6 +159,8 @@ mod tests {
             ("a (>> 2~)", "a > 2~-0"),
             ("a (= 1.2-3+b1)", "a = 1.2-3+b1"),
             ("a:any (<= 2-1)", "a <= 2-1"),
+            ("a (<< 1:2.47-.)", "a <= 1:2.47"),
+            ("a (>= 2.47-.)", "a > 2.47"),
             ("a | b (>= 2) | a", "(a or b >= 2-0)"),
             ("libc6:i386 | a", "a"),
             ("a [!amd64] | b [amd64 arm64]", "b"),
@@ -164,7 +188,11 @@ mod tests {
 
     /// RPM's rule for `Requires: OP wanted` against `Provides: = have`.
     fn rpm_holds(dependency: &Dependency, have: &Evr) -> bool {
-        let wanted: Evr = dependency.evr.parse().unwrap();
+        let mut wanted: Evr = dependency.evr.parse().unwrap();
+        if wanted.release.is_empty() {
+            // RPM leaves out of a comparison what one side has not.
+            wanted.release.clone_from(&have.release);
+        }
         let flags = dependency.flags;
         match have.cmp(&wanted) {
             std::cmp::Ordering::Less => flags.contains(DependencyFlags::LESS),
@@ -178,9 +206,10 @@ mod tests {
         #[test]
         fn a_version_is_accepted_by_both_or_by_neither(
             op in "<<|<=|=|>=|>>",
-            wanted in "[0-2](\\.[0-2])?(~rc1)?(-[0-2](\\+b1)?)?",
+            wanted in "[0-2](\\.[0-2])?(~rc1)?(-[0-2](\\+b1)?|-\\.)?",
             have in "[0-2](\\.[0-2])?(~rc1)?(-[0-2](\\+b1)?)?",
         ) {
+            prop_assume!(op != "=" || !wanted.ends_with("-."));
             let relation = parse(&format!("a ({op} {wanted})")).unwrap();
             let have: lazuli_debian::version::Version = have.parse().unwrap();
             let mapped = dependency(&relation[0], "amd64").unwrap();
