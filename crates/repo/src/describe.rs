@@ -7,8 +7,9 @@ use lazuli_fs::{self as fs, Context as _};
 use lazuli_rpm::{Header, tag};
 use lazuli_store::{Digest, Hasher};
 use rayon::prelude::*;
+use std::cell::RefCell;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The lead in front of the signature header, in bytes.
 const LEAD: usize = 96;
@@ -94,7 +95,7 @@ impl Package {
         let mut file = fs::open(path)?;
         let size = file.metadata().at("look at", path)?.len();
         let mut hasher = known.is_none().then(Hasher::new);
-        let mut front = Vec::new();
+        let mut front = Vec::with_capacity(FIRST_READ.min(usize::try_from(size).unwrap_or(0) + 1));
         let mut read = |front: &mut Vec<u8>, up_to: usize| -> Result<()> {
             let from = front.len();
             let missing = up_to.saturating_sub(from) as u64;
@@ -119,13 +120,16 @@ impl Package {
             (Some(checksum), _) => checksum,
             (None, hasher) => {
                 let mut hasher = hasher.unwrap_or_default();
-                let mut buffer = vec![0; 256 << 10];
-                loop {
-                    match file.read(&mut buffer).at("read", path)? {
-                        0 => break hasher.finish(),
-                        count => hasher.update(&buffer[..count]),
+                // One buffer a thread: fresh memory for each of thousands of files costs more than it seems.
+                BUFFER.with_borrow_mut(|buffer| -> Result<Digest> {
+                    buffer.resize(BUFFER_SIZE, 0);
+                    loop {
+                        match file.read(buffer).at("read", path)? {
+                            0 => return Ok(hasher.finish()),
+                            count => hasher.update(&buffer[..count]),
+                        }
                     }
-                }
+                })?
             }
         };
         Self::from_headers(&signature, &header, size, checksum, location)
@@ -147,7 +151,23 @@ pub fn describe_directory(dir: &Path) -> Result<Vec<Package>> {
             }
         }
     }
-    files.into_par_iter().map(|(location, path)| Package::from_file(&path, location, None)).collect()
+    let files: Vec<_> = files.into_iter().map(|(location, path)| (path, location, None)).collect();
+    describe_files(&files)
+}
+
+/// Describes RPM files, in parallel: path, location in the repository, SHA-256 if it is known. Where it is, only
+/// headers are read.
+pub fn describe_files(files: &[(PathBuf, Href, Option<Digest>)]) -> Result<Vec<Package>> {
+    let describe = |(path, location, known): &(PathBuf, Href, Option<Digest>)| {
+        Package::from_file(path, location.clone(), *known)
+    };
+    files.par_iter().map(describe).collect()
+}
+
+/// How much is read at once, in bytes.
+const BUFFER_SIZE: usize = 128 << 10;
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// How much of a package is read at first, in bytes.

@@ -42,7 +42,7 @@ mod write;
 mod xml;
 
 pub use config::{Config, Lack, MainConfig, RepoConfig};
-pub use describe::describe_directory;
+pub use describe::{describe_directory, describe_files};
 pub use error::{Error, Result};
 pub use href::{Href, HrefError, MAX_HREF};
 pub use package::{Change, File, FileKind, Package, is_primary_path};

@@ -175,7 +175,7 @@ fn what_an_interrupted_run_leaves_behind_is_not_served_and_goes() {
     let id = world.publish(&[("a", "2")], NOW + 1).expect("publishes").snapshot;
     let pointer = world.base().join("repodata");
     fs::remove_file(&pointer).expect("removes");
-    fs::symlink(format!("snapshots/{}/repodata", NOW), &pointer).expect("links");
+    fs::symlink(format!("snapshots/{NOW}/repodata"), &pointer).expect("links");
     for name in [".new-repodata", ".new-feed", "snapshots/.new-abc"] {
         fs::write(world.base().join(name), "half").expect("writes");
     }

@@ -38,15 +38,15 @@ pub struct Made {
 fn content(workspace: &Workspace, images: &[String]) -> Result<Vec<Made>> {
     // An image that does not exist is said before an hour of building.
     let images = images.iter().map(|name| workspace.image_spec(name)).collect::<Result<Vec<_>>>()?;
-    let made: Vec<Made> = workspace
-        .all_rpms()?
-        .into_par_iter()
-        .map(|rpm| {
-            let location = Href::new(&format!("packages/{}", rpm.file))?;
-            let package = Package::from_file(&workspace.store.path(&rpm.digest), location, Some(rpm.digest))?;
-            Ok(Made { rpm, package })
-        })
-        .collect::<Result<_>>()?;
+    let rpms = workspace.all_rpms()?;
+    let located = |rpm: &Rpm| {
+        let location = Href::new(&format!("packages/{}", rpm.file))?;
+        Ok((workspace.store.path(&rpm.digest), location, Some(rpm.digest)))
+    };
+    let files = rpms.iter().map(located).collect::<Result<Vec<_>>>()?;
+    let packages = lazuli_repo::describe_files(&files)?;
+    let made: Vec<Made> =
+        rpms.into_iter().zip(packages).map(|(rpm, package)| Made { rpm, package }).collect();
     if images.is_empty() {
         return Ok(made);
     }

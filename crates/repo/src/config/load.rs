@@ -49,7 +49,7 @@ impl Config {
             let key = option.split('=').next().unwrap_or_default();
             !key.contains('.') || key.starts_with("main.")
         });
-        let files = config.main_files(places)?;
+        let files = Self::main_files(places)?;
         for (file, bytes) in &files {
             config.add_main(file, bytes)?;
         }
@@ -88,7 +88,7 @@ impl Config {
         Ok(config)
     }
 
-    fn main_files(&self, places: &Places) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+    fn main_files(places: &Places) -> Result<Vec<(PathBuf, Vec<u8>)>> {
         let main = match &places.file {
             Some(file) => Some(file.clone()),
             None => MAIN_FILES.iter().map(|file| places.below(Path::new(file))).find(|file| file.is_file()),

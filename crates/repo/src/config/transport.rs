@@ -80,12 +80,11 @@ impl Transport {
     /// The bytes a second that must not be exceeded, if any.
     pub fn rate_limit(&self) -> Option<u64> {
         match self.throttle {
-            Throttle::Unlimited => None,
             Throttle::Rate(rate) => Some(rate),
             Throttle::Share(share) if self.bandwidth > 0 => {
                 Some(((self.bandwidth as f64) * share).max(1.0) as u64)
             }
-            Throttle::Share(_) => None,
+            Throttle::Unlimited | Throttle::Share(_) => None,
         }
     }
 
