@@ -7,7 +7,7 @@ mod support;
 use lazuli_fs as fs;
 use lazuli_rpm::FileFlags;
 use lazuli_transaction::{Element, Error, Note, Options, Problem};
-use lazuli_tree::Node;
+use lazuli_tree::{Kind, Node};
 use support::{Lab, Log, assert_no_strays, hnum, open, packages, run, tree};
 
 fn content(lab: &Lab, path: &str) -> Option<String> {
@@ -281,4 +281,51 @@ fn a_file_in_the_place_of_a_directory_is_refused_unless_the_package_brings_the_d
     lab.run(vec![Element::install(open(&with))]).unwrap();
     assert_eq!(content(&lab, "/srv/d/f").as_deref(), Some("a"));
     assert_eq!(content(&lab, "/srv/d.rpmorig").as_deref(), Some("mine"));
+}
+
+#[test]
+fn fifos_devices_and_capabilities() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: needs root");
+        return;
+    }
+    let lab = Lab::new();
+    let mut spec = lab
+        .spec("a", "1")
+        .entry("/run/fifo", Node::new(Kind::Fifo, 0o600), FileFlags::NONE)
+        .entry("/dev/null", Node::new(Kind::CharDevice { major: 1, minor: 3 }, 0o666), FileFlags::NONE)
+        .file("/usr/bin/ping", "ping");
+    spec.builder.files[2].capabilities = Some("cap_net_raw=ep".into());
+    let package = spec.build();
+    let report = lab.run(vec![Element::install(open(&package))]).unwrap();
+    assert!(tree(&lab.root())["/run/fifo"].starts_with("special 600"));
+    // A sandbox may forbid devices: then it is said.
+    let device = tree(&lab.root()).contains_key("/dev/null");
+    let said = report.notes.iter().any(|n| matches!(n, Note::Skipped { path, .. } if path == "/dev/null"));
+    assert_ne!(device, said);
+    let mut value = [0_u8; 64];
+    let path = lab.root().join("usr/bin/ping");
+    let size = rustix::fs::getxattr(&path, "security.capability", &mut value).unwrap();
+    assert_eq!(Some(value[..size].to_vec()), lazuli_rpm::caps::parse("cap_net_raw=ep"));
+}
+
+#[test]
+fn a_signature_is_asked_for() {
+    let lab = Lab::new();
+    let path = lab.spec("a", "1").file("/usr/f", "f").build();
+    let keys = lazuli_rpm::KeyRing::default();
+    let refused = lazuli_transaction::Package::open(&path, lazuli_transaction::Check::Signature(&keys));
+    assert!(refused.unwrap_err().to_string().contains("not signed"));
+}
+
+#[test]
+fn nothing_happens_while_a_transaction_is_interrupted() {
+    let lab = Lab::new();
+    let path = lab.spec("a", "1").file("/usr/f", "f").build();
+    fs::create_dir_all(lab.root().join("var/lib/lapis/txn/0000000001-000000000")).unwrap();
+    let refused = lab.run(vec![Element::install(open(&path))]);
+    assert!(matches!(refused, Err(Error::Pending { .. })), "{refused:?}");
+    // It had not come as far as a journal: there is nothing to do but to forget it.
+    lazuli_transaction::recover(&lab.root(), &mut lazuli_transaction::Silent).unwrap();
+    lab.run(vec![Element::install(open(&path))]).unwrap();
 }
