@@ -13,16 +13,14 @@ use user::{assert_fine, checkout, keys, lazuli, store};
 
 const SPEC: &str = r"
 Name: hello
-Version: %{cargo_version}
+Version: %{workspace_version}
 Release: 1
 Summary: Says hello
 License: MIT
 %description
 Says hello.
-%build
-%cargo_build --package hello
 %install
-install -D -m 0755 %{cargo_output}/hello %{buildroot}/usr/bin/hello
+install -D -m 0755 %{_lazuli_binaries}/hello %{buildroot}/usr/bin/hello
 %check
 %{buildroot}/usr/bin/hello
 readelf -W -l -d %{buildroot}/usr/bin/hello
@@ -75,7 +73,7 @@ impl Checkout {
         here.write(
             "distro/components/hello/component.toml",
             "kind = \"built\"\nspec = \"hello.spec\"\npackages = [\"hello\"]\nsource-date-epoch = 1735689600\n\
-             [workspace]\ncrates = [\"hello\"]\n",
+             [workspace]\ncrates = [\"hello\"]\nbinaries = [\"hello\"]\n",
         );
         here.write("distro/components/hello/hello.spec", SPEC);
         here
@@ -114,7 +112,7 @@ impl Checkout {
         assert_fine(&output, "build");
         let text = stderr(&output);
         let package = fs::read_dir(self.dir.join("out")).expect("results").pop().expect("a package");
-        (Digest::of(fs::read(package).expect("a package")), text.contains("build hello"))
+        (Digest::of(fs::read(package).expect("a package")), text.contains("compile hello"))
     }
 }
 
@@ -134,9 +132,15 @@ fn crates_of_the_workspace_are_compiled_as_a_component() {
     // On the file system of the store, so that its downloads can be linked into another one.
     let scratch = tempfile::tempdir_in(store().parent().expect("a parent")).expect("a directory");
     let first = Checkout::new(scratch.path().join("first"));
-    // A spec of this run's own, so that nothing comes from the cache.
-    let nonce = format!("{SPEC}# {}\n", scratch.path().display());
-    first.write("distro/components/hello/hello.spec", &nonce);
+    // Source and spec of this run's own, so that nothing comes from the cache.
+    let nonce = scratch.path().file_name().and_then(|n| n.to_str()).expect("a name").to_owned();
+    let make_own = |checkout: &Checkout| {
+        let path = checkout.dir.join("crates/greet/src/lib.rs");
+        let text = fs::read_to_string(&path).expect("a file");
+        checkout.write("crates/greet/src/lib.rs", format!("{text}// {nonce}\n"));
+        checkout.write("distro/components/hello/hello.spec", format!("{SPEC}# {nonce}\n"));
+    };
+    make_own(&first);
     let (package, compiled) = first.build();
     assert!(compiled);
 
@@ -153,6 +157,10 @@ fn crates_of_the_workspace_are_compiled_as_a_component() {
     first.write("crates/hello/src/.main.rs.swp", "scratch");
     assert_eq!(first.build(), (package, false));
 
+    // Packaging is not compiling.
+    first.write("distro/components/hello/hello.spec", format!("{SPEC}# {nonce} again\n"));
+    assert!(!first.build().1);
+
     // What a crate that it depends on says, is.
     let text = "pub fn text(n: usize) -> String { format!(\"goodbye {n}\") }\n";
     first.write("crates/greet/src/lib.rs", text);
@@ -162,12 +170,12 @@ fn crates_of_the_workspace_are_compiled_as_a_component() {
 
     // Another directory, and a store that knows nothing of the first build's result.
     let second = Checkout::new(scratch.path().join("a second one"));
-    second.write("distro/components/hello/hello.spec", &nonce);
+    make_own(&second);
     let fresh = scratch.path().join("store");
     seed(&fresh);
     let output = second.command().env("LAZULI_STORE", &fresh).output().expect("lazuli starts");
     assert_fine(&output, "build with a fresh store");
-    assert!(stderr(&output).contains("build hello"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("compile hello"), "{}", stderr(&output));
     let again = fs::read_dir(second.dir.join("out")).expect("results").pop().expect("a package");
     assert_eq!(Digest::of(fs::read(again).expect("a package")), package);
 

@@ -3,7 +3,6 @@
 //! An action in the sense of the store: what comes out depends on the spec and the files beside it,
 //! the upstream source, the macros, the tool root, the keys and SOURCE_DATE_EPOCH, and on nothing else.
 
-use crate::rust;
 use crate::schema::Built;
 use lazuli_fs::{self as fs, Context as _};
 use lazuli_rpm::Signer;
@@ -23,9 +22,6 @@ pub enum Error {
     /// A tree of files beside the spec.
     #[error(transparent)]
     Tree(#[from] lazuli_tree::Error),
-    /// The workspace's crates or the Rust toolchain.
-    #[error(transparent)]
-    Rust(#[from] rust::Error),
     /// The build itself.
     #[error("component `{component}`: {source}\n  the whole log: {log}", log = .log.display())]
     Sandbox {
@@ -83,14 +79,16 @@ pub struct Input<'a> {
     pub module_key: Option<&'a Path>,
     /// The key that signs the packages.
     pub signer: &'a Signer,
-    /// What compiles the workspace's own crates, for a component that has `[workspace]`.
-    pub rust: Option<&'a rust::Build>,
+    /// Binaries compiled from the workspace's own crates, at [`BINARIES`]: name and blob.
+    pub binaries: Vec<(String, Digest)>,
 }
 
 /// Where specs find the public keys.
 pub const KEYS: &str = "/build/keys";
 /// Where specs find the module signing key.
 pub const MODULE_KEY: &str = "/build/modules.pem";
+/// Where specs find binaries of the workspace.
+pub const BINARIES: &str = "/build/binaries";
 /// Change when what is made from the same inputs changes.
 const VERSION: u32 = 1;
 
@@ -133,8 +131,8 @@ impl Input<'_> {
         if let Some(pem) = self.module_key {
             key = key.input("module-key", &Digest::of(fs::read(pem)?));
         }
-        if let Some(rust) = self.rust {
-            key = key.input("rust", &rust.digest()?);
+        for (name, digest) in &self.binaries {
+            key = key.input(&format!("binary {name}"), digest);
         }
         Ok(key.finish())
     }
@@ -164,8 +162,10 @@ impl Input<'_> {
         if let Some(pem) = self.module_key {
             fs::copy(pem, top.join("modules.pem"))?;
         }
-        if let Some(rust) = self.rust {
-            rust.prepare(top)?;
+        for (name, digest) in &self.binaries {
+            fs::create_dir_all(top.join("binaries"))?;
+            store.open_blob(digest)?;
+            fs::hard_link(store.path(digest), top.join("binaries").join(name))?;
         }
         let mut args: Vec<String> = vec!["-bb".into(), "--nodeps".into()];
         // In ~/.rpmmacros rather than with --load: rpm reads its configuration again when a spec says
@@ -186,9 +186,8 @@ impl Input<'_> {
             (MODULE_KEY_MACRO, MODULE_KEY.to_owned()),
         ];
         let defines = self.defines.iter().map(|(n, v)| (n.as_str(), v.clone()));
-        let cargo = self.rust.map(rust::Build::macros).unwrap_or_default();
-        let cargo = cargo.iter().map(|(n, v)| (n.as_str(), v.clone()));
-        for (name, value) in fixed.into_iter().chain(defines).chain(cargo) {
+        let binaries = (!self.binaries.is_empty()).then(|| ("_lazuli_binaries", BINARIES.to_owned()));
+        for (name, value) in fixed.into_iter().chain(defines).chain(binaries) {
             args.push("--define".into());
             args.push(format!("{name} {value}"));
         }
@@ -200,12 +199,8 @@ impl Input<'_> {
         let script = "exec rpmbuild \"$@\" 1>&2";
         let mut shell: Vec<&str> = vec!["-c", script, "rpmbuild"];
         shell.extend(args.iter().map(String::as_str));
-        let sandbox = Sandbox::new(self.tool_root).bind(top, "/build", Access::ReadWrite);
-        let sandbox = match self.rust {
-            Some(rust) => rust.bind(sandbox),
-            None => sandbox,
-        };
-        let result = sandbox
+        let result = Sandbox::new(self.tool_root)
+            .bind(top, "/build", Access::ReadWrite)
             .workdir("/build")
             .env("HOME", "/build")
             .env("TMPDIR", "/build/tmp")

@@ -118,6 +118,8 @@ pub struct WorkspaceSource {
     /// Names of packages of the workspace. They and what they depend on are the source; nothing else
     /// of the workspace is.
     pub crates: Vec<String>,
+    /// Names of the binaries that the spec gets.
+    pub binaries: Vec<String>,
 }
 
 /// How a component comes into being.
@@ -342,8 +344,8 @@ impl ComponentFile {
                     }
                     (_, epoch) => epoch,
                 };
-                if self.workspace.as_ref().is_some_and(|w| w.crates.is_empty()) {
-                    return Err("[workspace]: `crates` is empty; name the crate that is built".into());
+                if self.workspace.as_ref().is_some_and(|w| w.crates.is_empty() || w.binaries.is_empty()) {
+                    return Err("[workspace]: name at least one of `crates` and one of `binaries`".into());
                 }
                 Ok(Component::Built(Built {
                     packages: self.packages,

@@ -173,10 +173,6 @@ impl Workspace {
             if build::needs_module_key(&folder, built)? { Some(self.module_key()?) } else { None };
         let public_keys = self.public_keys()?;
         let macros = lazuli_fs::read_dir(self.source.dir.join("macros"))?;
-        let rust = match &built.workspace {
-            Some(workspace) => Some(self.rust(workspace)?),
-            None => None,
-        };
         let mut input = self.build_input(
             name,
             built,
@@ -187,7 +183,9 @@ impl Workspace {
             module_key.as_deref(),
             signer,
         )?;
-        input.rust = rust.as_ref();
+        if let Some(workspace) = &built.workspace {
+            self.compile(name, workspace, &mut input)?;
+        }
         let cached = self.store.action(&input.key(&self.store)?)?.is_some();
         let step = (!cached).then(|| self.ui.spinner(&format!("build {name}")));
         let (result, cached) = input.run(&self.store, |line| {
@@ -260,14 +258,14 @@ impl Workspace {
             public_keys,
             module_key,
             signer,
-            rust: None,
+            binaries: Vec::new(),
         })
     }
 
-    /// What compiles crates of the workspace around `distro/`: source, toolchain and the crates of the
-    /// registry, fetched now if they are not in the store.
-    fn rust(&self, workspace: &WorkspaceSource) -> Result<rust::Build> {
-        let inputs = rust::Inputs::collect(&self.source.dir, &workspace.crates)?;
+    /// Compiles crates of the workspace around `distro/` for a component. Crates of the registry are fetched
+    /// now if they are not in the store.
+    fn compile(&self, name: &str, wanted: &WorkspaceSource, input: &mut build::Input<'_>) -> Result<()> {
+        let inputs = rust::Inputs::collect(&self.source.dir, &wanted.crates)?;
         let toolchain = rust::Toolchain::find(inputs.root(), inputs.rust_version())?;
         let step = self.ui.spinner("fetch crates");
         let fetched = rust::fetch(&inputs, &toolchain, &self.store, |line| step.note(line.trim()))?;
@@ -276,7 +274,30 @@ impl Workspace {
         } else {
             step.finish("Cargo.lock's checksums hold");
         }
-        Ok(rust::Build { inputs, fetched, toolchain })
+        input.defines.push(("workspace_version".to_owned(), inputs.version().to_owned()));
+        let build = rust::Build {
+            wanted,
+            inputs,
+            fetched,
+            toolchain,
+            tool_root: input.tool_root,
+            macros: input.macros,
+            source_date_epoch: input.source_date_epoch,
+        };
+        let logs = self.store.root().join("logs");
+        lazuli_fs::create_dir_all(&logs)?;
+        let cached = self.store.action(&build.key()?)?.is_some();
+        let step = (!cached).then(|| self.ui.spinner(&format!("compile {name}")));
+        let (result, _) = build.run(&self.store, &logs.join(format!("{name}-cargo.log")), |line| {
+            if let Some(step) = &step {
+                step.note(line.trim());
+            }
+        })?;
+        if let Some(step) = step {
+            step.finish(&wanted.binaries.join(", "));
+        }
+        input.binaries = result.outputs.into_iter().map(|(name, output)| (name, output.digest)).collect();
+        Ok(())
     }
 
     /// A directory with the public key that signs packages, as built components see it.

@@ -10,7 +10,7 @@
 //!   count; Cargo checks every file against the checksums of `Cargo.lock` once more when it builds.
 //! - [`Toolchain`] is the caller's Rust toolchain. It is mounted read-only at a fixed place into a tool
 //!   root that has the C compiler, the linker and the C library of the target, and no network.
-//! - [`Build`] ties the three together: it lays out the source and says what the sandbox must show.
+//! - [`Build`] ties the three together: binaries in the store, which specs find in `%{_lazuli_binaries}`.
 
 mod build;
 mod fetch;
@@ -71,6 +71,15 @@ pub enum Error {
         sysroot: PathBuf,
         /// What is wrong and what to try.
         reason: String,
+    },
+    /// Compiling failed.
+    #[error("compiling crates of the workspace: {source}\n  the whole log: {log}", log = .log.display())]
+    Build {
+        /// How Cargo ended.
+        #[source]
+        source: lazuli_sandbox::Error,
+        /// Where its output is kept.
+        log: PathBuf,
     },
     /// Fetching failed.
     #[error(
