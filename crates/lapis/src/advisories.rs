@@ -48,10 +48,7 @@ impl Known {
 }
 
 /// The advisories that fix something between two versions of installed packages.
-pub fn fixes_of<'k>(
-    known: &'k [Known],
-    changes: impl IntoIterator<Item = (Option<Nevra>, Nevra)>,
-) -> Vec<&'k Known> {
+pub fn fixes_of(known: &[Known], changes: impl IntoIterator<Item = (Option<Nevra>, Nevra)>) -> Vec<&Known> {
     // By name and architecture, because there may be thousands of advisories.
     let mut by_package: BTreeMap<(&str, &str), Vec<(&Nevra, usize)>> = BTreeMap::new();
     for (place, one) in known.iter().enumerate() {

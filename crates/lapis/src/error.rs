@@ -17,6 +17,9 @@ pub enum Error {
     /// Nothing matches.
     #[error("No matching packages: {}", .0.join(", "))]
     NoMatch(Vec<String>),
+    /// The solver knows nothing of these.
+    #[error("{}", .0.join("\n"))]
+    NotFound(Vec<String>),
     /// `search` found nothing.
     #[error("No matches found.")]
     NoSearchResults,
@@ -111,7 +114,7 @@ impl Error {
         match self {
             Self::Usage(_) => 1015,
             Self::Config(_) => 1010,
-            Self::NoMatch(_) => 1011,
+            Self::NoMatch(_) | Self::NotFound(_) => 1011,
             Self::NoSearchResults => 1599,
             Self::NoRepositories => 1012,
             Self::NoSuchRepository(_) => 1009,

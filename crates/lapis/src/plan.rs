@@ -341,9 +341,9 @@ fn package(line: &Line, group: Group) -> Value {
 
 /// Which heading a removal stands under, by the solver's words.
 fn removal(why: &str) -> Group {
-    if why.contains("no longer needed") || why.contains("needed no more") || why.contains("unneeded") {
+    if why.contains("needed by nothing") || why.contains("no longer needed") {
         Group::RemoveUnused
-    } else if why.contains("requires") {
+    } else if why.starts_with("requires ") || why.contains(" requires ") {
         Group::RemoveDependent
     } else {
         Group::Remove

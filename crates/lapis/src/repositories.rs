@@ -114,9 +114,9 @@ impl Repos {
             Freshness::Normal => lazuli_remote::Freshness::IfOld,
             Freshness::Now => lazuli_remote::Freshness::Now,
         };
-        let opened: Vec<Result<Repository, lazuli_remote::Error>> = std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                enabled.iter().map(|config| scope.spawn(|| remote.open(config, freshness))).collect();
+        let open = |config| remote.open(config, freshness).map_err(Error::from);
+        let opened: Vec<Result<Repository>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = enabled.iter().map(|config| scope.spawn(move || open(config))).collect();
             threads
                 .into_iter()
                 .map(|thread| thread.join().unwrap_or_else(|e| std::panic::resume_unwind(e)))
@@ -125,7 +125,7 @@ impl Repos {
         progress.finish();
         let mut list: Vec<Box<dyn Remote>> = Vec::new();
         for (config, repository) in enabled.iter().zip(opened) {
-            match repository.map_err(Error::from) {
+            match repository {
                 Ok(repository) => list.push(Box::new(indexed::Indexed::new(Arc::clone(&remote), repository))),
                 Err(Error::Repository { reason, kind })
                     if kind != Trouble::Trust && config.skip_if_unavailable =>

@@ -39,7 +39,7 @@ impl Spec {
         if text.contains("://") || is_file(text) {
             return Self::File(text.to_owned());
         }
-        if text.starts_with('/') {
+        if text.starts_with('/') || (text.contains('/') && is_glob(text)) {
             return Self::Path(text.to_owned());
         }
         // What `name=version` means to apt and some dnf users.
@@ -194,6 +194,7 @@ mod tests {
             Spec::Package(_) => "package".to_owned(),
         };
         assert_eq!(kind("/usr/bin/awk"), "path");
+        assert_eq!(kind("*/awk"), "path");
         assert_eq!(kind("./a-1-1.noarch.rpm"), "file");
         assert_eq!(kind("https://example.org/a.rpm"), "file");
         assert_eq!(kind("libc.so.6(GLIBC_2.34)(64bit)"), "libc.so.6(GLIBC_2.34)(64bit)");

@@ -25,7 +25,7 @@ fn typing_errors_are_answered() {
 fn names_decide() {
     let world = World::new();
     assert!(world.run_as("tdnf", &["--version"], "").ok().out.starts_with("tdnf "));
-    assert!(world.run_as("dnf", &["-installroot", "/nonexistent-not-used", "--help"], "").ok().out.contains("dnf"));
+    assert!(world.run_as("dnf", &["-assumeno", "--help"], "").ok().out.contains("dnf"));
 }
 
 #[test]

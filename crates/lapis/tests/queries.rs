@@ -68,13 +68,22 @@ fn who_provides() {
 #[test]
 fn repoquery_selects_and_formats() {
     let world = world();
-    assert_eq!(lines(&world, &["repoquery", "--whatrequires", "sh"]), ["emacs-30-1.noarch", "vim-9-1.noarch"]);
-    assert_eq!(lines(&world, &["repoquery", "--whatrequires", "bash", "--exactdeps"]), ["vim-data-9-1.noarch"]);
+    assert_eq!(
+        lines(&world, &["repoquery", "--whatrequires", "sh"]),
+        ["emacs-30-1.noarch", "vim-9-1.noarch"]
+    );
+    assert_eq!(
+        lines(&world, &["repoquery", "--whatrequires", "bash", "--exactdeps"]),
+        ["vim-data-9-1.noarch"]
+    );
     assert_eq!(lines(&world, &["repoquery", "--whatprovides", "sh >= 5.2"]), ["bash-5.2-1.noarch"]);
     assert_eq!(lines(&world, &["repoquery", "--whatrecommends", "vim-data"]), ["vim-9-1.noarch"]);
     assert_eq!(lines(&world, &["repoquery", "-f", "/usr/share/emacs/version"]), ["emacs-30-1.noarch"]);
     assert_eq!(lines(&world, &["repoquery", "bash", "--latest-limit=1"]), ["bash-5.2-1.noarch"]);
-    assert_eq!(lines(&world, &["repoquery", "--qf", "%{name} %{version} %{repoid}\\n", "vim*"]), ["vim 9 base", "vim-data 9 base"]);
+    assert_eq!(
+        lines(&world, &["repoquery", "--qf", "%{name} %{version} %{repoid}\\n", "vim*"]),
+        ["vim 9 base", "vim-data 9 base"]
+    );
     assert_eq!(lines(&world, &["repoquery", "-l", "vim"]), ["/usr/share/vim", "/usr/share/vim/version"]);
     assert_eq!(lines(&world, &["repoquery", "--requires", "vim"]), ["sh >= 5"]);
     assert_eq!(lines(&world, &["repoquery", "--requires", "--resolve", "vim"]), ["bash-5.2-1.noarch"]);
@@ -123,7 +132,9 @@ fn advisories() {
             advisory("LZSA-2026:2", Severity::Low, "CVE-2026-2", "b", "2"),
         ]
     };
-    let all = || vec![package("a", "1"), package("a", "2"), package("a", "3"), package("b", "1"), package("b", "2")];
+    let all = || {
+        vec![package("a", "1"), package("a", "2"), package("a", "3"), package("b", "1"), package("b", "2")]
+    };
     world.publish("base", all(), advisories());
     world.add_repo("base");
     world.yes(&["install", "a-1", "b-1"]).ok();

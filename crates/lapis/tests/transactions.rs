@@ -33,7 +33,11 @@ fn installing_brings_what_is_needed_and_removing_takes_it_away() {
 #[test]
 fn the_answer_no_changes_nothing() {
     let world = small();
-    for (args, input) in [(vec!["install", "app"], "n\n"), (vec!["install", "app"], ""), (vec!["--assumeno", "install", "app"], "y\n")] {
+    for (args, input) in [
+        (vec!["install", "app"], "n\n"),
+        (vec!["install", "app"], ""),
+        (vec!["--assumeno", "install", "app"], "y\n"),
+    ] {
         let run = world.run_as("lapis", &args, input);
         assert_eq!(run.status, 1, "{args:?} {input:?}");
         assert!(run.err.contains("Operation aborted."), "{}", run.err);
@@ -120,7 +124,8 @@ fn replacing_packages() {
 fn files_on_the_command_line_must_be_signed() {
     let world = small();
     let path = |name: &str| world.path().join(name);
-    fs::write(path("good-1-1.noarch.rpm"), world.rpm(package("good", "1").requires("lib"), true)).expect("a file");
+    fs::write(path("good-1-1.noarch.rpm"), world.rpm(package("good", "1").requires("lib"), true))
+        .expect("a file");
     fs::write(path("bad-1-1.noarch.rpm"), world.rpm(package("bad", "1"), false)).expect("a file");
     let (good, bad) = (path("good-1-1.noarch.rpm"), path("bad-1-1.noarch.rpm"));
     let (good, bad) = (good.to_str().expect("UTF-8"), bad.to_str().expect("UTF-8"));

@@ -194,7 +194,9 @@ pub fn check_local(session: &Session<'_>, directory: &Path) -> Result<Outcome> {
     }
     let found = dependencies(&packages, &|path| files.contains(path), !session.global.solving.skipconflicts);
     session.out.info(format!("Found {} packages", packages.len()));
-    found.iter().for_each(|problem| session.out.line(problem));
+    for problem in &found {
+        session.out.line(problem);
+    }
     if found.is_empty() {
         session.out.info("Check completed without issues");
         return Ok(Outcome::Done);

@@ -49,7 +49,9 @@ pub fn download(session: &Session<'_>, args: &DownloadArgs) -> Result<Outcome> {
         if session.out.json {
             session.out.json(&urls);
         } else {
-            urls.iter().for_each(|url| session.out.line(url));
+            for url in &urls {
+                session.out.line(url);
+            }
         }
         return Ok(Outcome::Done);
     }
@@ -67,7 +69,9 @@ pub fn download(session: &Session<'_>, args: &DownloadArgs) -> Result<Outcome> {
     if session.out.json {
         session.out.json(&json!({ "Directory": to, "Files": written }));
     } else {
-        written.iter().for_each(|name| session.out.info(name));
+        for name in &written {
+            session.out.info(name);
+        }
     }
     Ok(Outcome::Done)
 }
@@ -82,7 +86,7 @@ fn sources(catalog: &Catalog<'_>, packages: &[PackageId]) -> Vec<PackageId> {
     }
     let is_source = |id: &PackageId| {
         let n = catalog.nevra(*id);
-        n.arch == "src" && names.contains(&n.file_name()) || n.arch == "src" && packages.contains(id)
+        n.arch == "src" && (names.contains(&n.file_name()) || packages.contains(id))
     };
     catalog.every().filter(is_source).collect()
 }

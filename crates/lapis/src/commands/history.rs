@@ -269,7 +269,9 @@ fn user_installed(session: &Session<'_>) -> Result<()> {
     if session.out.json {
         session.out.json(&names);
     } else {
-        names.iter().for_each(|name| session.out.line(name));
+        for name in &names {
+            session.out.line(name);
+        }
     }
     Ok(())
 }

@@ -32,7 +32,9 @@ pub fn versionlock(session: &Session<'_>, args: &VersionlockArgs) -> Result<Outc
                     .collect();
                 out.json(&values);
             } else {
-                locks.iter().for_each(|(_, lock)| out.line(locks::text(lock)));
+                for (_, lock) in &locks {
+                    out.line(locks::text(lock));
+                }
             }
             return Ok(Outcome::Done);
         }
@@ -83,7 +85,9 @@ pub fn versionlock(session: &Session<'_>, args: &VersionlockArgs) -> Result<Outc
         }
     };
     let verb = if matches!(action, "clear" | "delete" | "del") { "Deleting" } else { "Adding" };
-    locks.iter().for_each(|lock| out.info(format!("{verb} versionlock on: {}", locks::text(lock))));
+    for lock in &locks {
+        out.info(format!("{verb} versionlock on: {}", locks::text(lock)));
+    }
     Ok(Outcome::Done)
 }
 

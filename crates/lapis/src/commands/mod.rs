@@ -57,7 +57,7 @@ pub fn run(session: &Session<'_>, command: &Command) -> Result<Outcome> {
         Command::Updateinfo(args) => updateinfo::updateinfo(session, args),
         Command::Versionlock(args) => lock::versionlock(session, args),
         Command::NeedsRestarting(args) => restarting::needs_restarting(session, args),
-        Command::Repolist(args) => repos::repolist(session, args),
+        Command::Repolist(args) => Ok(repos::repolist(session, args)),
         Command::Repoinfo(args) => repos::repoinfo(session, args),
         Command::Makecache(args) => repos::makecache(session, args.timer),
         Command::Clean(args) => repos::clean(session, args),

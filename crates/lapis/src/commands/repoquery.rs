@@ -21,7 +21,9 @@ type Pick = fn(&Details) -> Vec<Dependency>;
 /// Runs `repoquery`.
 pub fn repoquery(session: &Session<'_>, args: &RepoqueryArgs) -> Result<Outcome> {
     if args.show.querytags {
-        queryformat::TAGS.iter().for_each(|tag| session.out.line(tag));
+        for tag in &queryformat::TAGS {
+            session.out.line(tag);
+        }
         return Ok(Outcome::Done);
     }
     let only_installed =
@@ -32,7 +34,7 @@ pub fn repoquery(session: &Session<'_>, args: &RepoqueryArgs) -> Result<Outcome>
     let specs: Vec<Spec> = args.packages.iter().map(|w| Spec::parse(w)).collect();
     let mut found = candidates(session, &catalog, args, &specs, only_installed)?;
     select(session, &catalog, args, &mut found)?;
-    show(session, &catalog, &args.show, found)?;
+    show(session, &catalog, &args.show, &found)?;
     Ok(Outcome::Done)
 }
 
@@ -212,7 +214,9 @@ impl Targets {
     }
 
     fn add_package(&mut self, details: &Details) {
-        details.package.provides.iter().for_each(|p| self.add(p.clone()));
+        for p in &details.package.provides {
+            self.add(p.clone());
+        }
         for file in &details.package.files {
             self.add(Dependency::any(file.path.as_str()));
         }
@@ -272,7 +276,7 @@ fn latest(found: &mut Vec<Found>, limit: i64) {
     });
 }
 
-fn show(session: &Session<'_>, catalog: &Catalog<'_>, show: &Show, found: Vec<Found>) -> Result<()> {
+fn show(session: &Session<'_>, catalog: &Catalog<'_>, show: &Show, found: &[Found]) -> Result<()> {
     let out = session.out;
     let format = show.queryformat.as_deref().map(Format::parse).transpose()?;
     let all_files = show.list || format.as_ref().is_some_and(|f| f.uses(&["files"]));
@@ -285,7 +289,7 @@ fn show(session: &Session<'_>, catalog: &Catalog<'_>, show: &Show, found: Vec<Fo
     if let Some(format) = &format {
         // One of the same text is enough, as with dnf.
         let mut seen = BTreeSet::new();
-        for f in &found {
+        for f in found {
             let text = format.apply(&query::details(session, catalog, f, detail)?);
             if seen.insert(text.clone()) {
                 out.text(&text);
@@ -308,7 +312,7 @@ fn show(session: &Session<'_>, catalog: &Catalog<'_>, show: &Show, found: Vec<Fo
     let plain = lists.is_empty()
         && !(show.info || show.list || show.location || show.changelogs || show.source || show.requires_pre);
     let mut lines: BTreeSet<String> = BTreeSet::new();
-    for f in &found {
+    for f in found {
         if plain {
             lines.insert(name(session, f));
             continue;
@@ -349,7 +353,9 @@ fn show(session: &Session<'_>, catalog: &Catalog<'_>, show: &Show, found: Vec<Fo
         }
     }
     lines.remove("");
-    lines.iter().for_each(|line| out.line(line));
+    for line in &lines {
+        out.line(line);
+    }
     Ok(())
 }
 

@@ -9,7 +9,8 @@ use crate::spec::Pattern;
 use lazuli_fs as fs;
 use lazuli_repo::config::{Expire, RepoConfig};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 /// The repositories that the words and options choose.
 fn chosen<'s>(session: &'s Session<'_>, args: &RepolistArgs) -> (Vec<&'s RepoConfig>, bool) {
@@ -35,18 +36,18 @@ fn chosen<'s>(session: &'s Session<'_>, args: &RepolistArgs) -> (Vec<&'s RepoCon
 }
 
 /// Runs `repolist`.
-pub fn repolist(session: &Session<'_>, args: &RepolistArgs) -> Result<Outcome> {
+pub fn repolist(session: &Session<'_>, args: &RepolistArgs) -> Outcome {
     let out = session.out;
     let (list, all) = chosen(session, args);
     if out.json {
         let values: Vec<Value> =
             list.iter().map(|r| json!({ "Repo": r.id, "RepoName": r.name, "Enabled": r.enabled })).collect();
         out.json(&values);
-        return Ok(Outcome::Done);
+        return Outcome::Done;
     }
     if list.is_empty() {
         out.info("No repositories available");
-        return Ok(Outcome::Done);
+        return Outcome::Done;
     }
     let status = all || session.name == Name::Tdnf;
     let mut table = Table::new(&[Align::Left, Align::Left, Align::Left]);
@@ -61,7 +62,7 @@ pub fn repolist(session: &Session<'_>, args: &RepolistArgs) -> Result<Outcome> {
         table.row([r.id.clone(), r.name.clone(), word]);
     }
     out.table(&table);
-    Ok(Outcome::Done)
+    Outcome::Done
 }
 
 /// Runs `repoinfo`.
@@ -167,26 +168,26 @@ pub fn clean(session: &Session<'_>, args: &CleanArgs) -> Result<Outcome> {
         bytes += size;
         Ok(())
     };
-    if session.settings.cache.is_dir() {
-        for repository in fs::read_dir(&session.settings.cache)? {
-            if !repository.is_dir() || all {
-                if all {
-                    remove(&repository)?;
+    let cache = &session.settings.cache;
+    for folder in if cache.is_dir() { fs::read_dir(cache)? } else { Vec::new() } {
+        if all {
+            remove(&folder)?;
+        } else if folder.file_name().is_some_and(|name| name == "store") {
+            // Packages and metadata, by their digests.
+            for file in files_below(&folder)? {
+                if has(if is_package(&file) { CleanWhat::Packages } else { CleanWhat::Metadata }) {
+                    remove(&file)?;
                 }
-                continue;
             }
-            for entry in fs::read_dir(&repository)? {
-                let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let index = name.contains(".index") || name == "index";
-                let keys = name == "keys" || name.ends_with(".key");
-                let wanted = match name.as_str() {
-                    "packages" => has(CleanWhat::Packages),
-                    _ if keys => has(CleanWhat::Keys),
-                    _ if index => has(CleanWhat::Dbcache) || has(CleanWhat::Metadata),
-                    _ => has(CleanWhat::Metadata),
-                };
-                if wanted {
-                    remove(&entry)?;
+        } else if has(CleanWhat::Metadata) {
+            remove(&folder)?;
+        } else if has(CleanWhat::Dbcache) || has(CleanWhat::ExpireCache) {
+            for file in files_below(&folder)? {
+                let index = file.extension().is_some_and(|e| e == "index" || e == "files");
+                // Without its origin nobody knows how old metadata is: it is asked for anew.
+                let origin = file.file_name().is_some_and(|name| name == "origin.json");
+                if index && has(CleanWhat::Dbcache) || origin && has(CleanWhat::ExpireCache) {
+                    remove(&file)?;
                 }
             }
         }
@@ -199,6 +200,25 @@ pub fn clean(session: &Session<'_>, args: &CleanArgs) -> Result<Outcome> {
         session.out.info(format!("{files} files removed ({})", size::human(bytes)));
     }
     Ok(Outcome::Done)
+}
+
+fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        if fs::symlink_metadata(&entry)?.is_dir() {
+            files.extend(files_below(&entry)?);
+        } else {
+            files.push(entry);
+        }
+    }
+    Ok(files)
+}
+
+/// Whether a file starts as RPM packages do.
+fn is_package(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    let read = fs::open(path).map(|mut file| file.read_exact(&mut magic));
+    matches!(read, Ok(Ok(()))) && magic == [0xed, 0xab, 0xee, 0xdb]
 }
 
 /// How many files there are below a path, and their size in bytes.

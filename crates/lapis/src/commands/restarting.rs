@@ -20,7 +20,9 @@ pub fn needs_restarting(session: &Session<'_>, args: &NeedsRestartingArgs) -> Re
             out.info("Reboot should not be necessary.");
         } else {
             out.line("Core libraries or services have been updated since the system was started:");
-            reboot.iter().for_each(|name| out.line(format!("  * {name}")));
+            for name in &reboot {
+                out.line(format!("  * {name}"));
+            }
             out.line("");
             out.line("Reboot is required to fully utilize these updates.");
         }
@@ -36,7 +38,9 @@ pub fn needs_restarting(session: &Session<'_>, args: &NeedsRestartingArgs) -> Re
         if out.json {
             out.json(&services.keys().collect::<Vec<_>>());
         } else {
-            services.keys().for_each(|name| out.line(name));
+            for name in services.keys() {
+                out.line(name);
+            }
         }
         return Ok(Outcome::Done);
     }

@@ -55,7 +55,7 @@ impl Source for Indexed {
 
     fn rank(&self) -> (i32, u32) {
         let config = self.repository.config();
-        (i32::try_from(config.priority).unwrap_or(99), config.cost)
+        (config.priority, config.cost)
     }
 
     fn record(&self, package: PackageId, detail: Detail) -> Result<Package> {

@@ -240,11 +240,7 @@ impl World {
         drop(child.stdin.take().expect("a pipe").write_all(input.as_bytes()));
         let output = child.wait_with_output().expect("an end");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        Run {
-            status: output.status.code().unwrap_or(-1),
-            out: text(output.stdout),
-            err: text(output.stderr),
-        }
+        Run { status: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
     }
 
     /// What is installed.

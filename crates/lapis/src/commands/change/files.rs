@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub const COMMAND_LINE: &str = "@commandline";
 /// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 4 << 30;
+/// The largest file that is fetched from an address, in bytes.
+const MAX_FETCHED: u64 = 1 << 30;
 
 /// Packages from files.
 pub struct Files {
@@ -32,13 +34,11 @@ pub fn read(session: &Session<'_>, repositories: &Repos, files: &[String]) -> Re
     let mut packages = Vec::new();
     let mut paths = Vec::new();
     for file in files {
-        if file.contains("://") && !file.starts_with("file://") {
-            return Err(Error::Usage(format!(
-                "{file}: packages are not installed straight from an address; fetch it first, or name the \
-                 repository with --repofrompath"
-            )));
-        }
-        let path = PathBuf::from(file.strip_prefix("file://").unwrap_or(file));
+        let path = match file.strip_prefix("file://") {
+            Some(path) => PathBuf::from(path),
+            None if file.contains("://") => fetch(session, file)?,
+            None => PathBuf::from(file),
+        };
         let size = fs::metadata(&path)?.len();
         let bad = |reason: String| Error::File { path: path.clone(), reason };
         if size > MAX_FILE {
@@ -57,6 +57,29 @@ pub fn read(session: &Session<'_>, repositories: &Repos, files: &[String]) -> Re
     // Kept until the program ends.
     let packages: &'static [Package] = Box::leak(packages.into_boxed_slice());
     Ok(Some(Files { universe: Packages::new(packages), packages, paths }))
+}
+
+/// Fetches a package that no metadata vouches for; its signature has to. It stays in the cache until
+/// `clean`.
+fn fetch(session: &Session<'_>, url: &str) -> Result<PathBuf> {
+    let fail = |reason: String| Error::Download { package: url.to_owned(), reason };
+    if session.settings.main.cacheonly {
+        return Err(fail("nothing may be fetched (--cacheonly)".to_owned()));
+    }
+    let name = url.split(['?', '#']).next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+    if Href::new(name).is_err() || !name.to_ascii_lowercase().ends_with(".rpm") {
+        return Err(fail("the address does not end in the name of an .rpm file".to_owned()));
+    }
+    let folder = session.settings.cache.join("commandline");
+    fs::create_dir_all(&folder)?;
+    let store =
+        lazuli_store::Store::open(session.settings.cache.join("store")).map_err(|e| fail(e.to_string()))?;
+    let progress = std::sync::Arc::new(session.progress().downloads("Package"));
+    let fetcher = lazuli_fetch::Fetcher::new(&store, progress);
+    let bytes = fetcher.get_unpinned(url, MAX_FETCHED).map_err(|e| fail(e.to_string()))?;
+    let path = folder.join(name);
+    fs::write_atomic(&path, bytes, 0o644)?;
+    Ok(path)
 }
 
 /// Why a package is not trusted.
@@ -128,7 +151,9 @@ impl Source for Files {
 
     fn each_path(&self, visit: &mut dyn FnMut(&str, &[PackageId])) {
         for (id, package) in (0..).map(PackageId).zip(self.packages) {
-            package.files.iter().for_each(|file| visit(&file.path, &[id]));
+            for file in &package.files {
+                visit(&file.path, &[id]);
+            }
         }
     }
 

@@ -134,12 +134,14 @@ fn nothing_to_do(session: &Session<'_>) {
 fn not_found(session: &Session<'_>, wanted: &Wanted, what: &[String]) -> Result<Outcome> {
     let removal = wanted.jobs.iter().all(|job| matches!(job, Job::Remove(_)));
     if session.name == Name::Dnf && removal && !wanted.jobs.is_empty() {
-        what.iter().for_each(|text| session.out.warn(format!("No match for argument: {text}")));
+        for text in what {
+            session.out.warn(format!("No match: {text}"));
+        }
         session.out.info("No packages marked for removal.");
         nothing_to_do(session);
         return Ok(Outcome::Done);
     }
-    Err(Error::NoMatch(what.to_vec()))
+    Err(Error::NotFound(what.to_vec()))
 }
 
 /// What the configuration and the command line say to the solver.

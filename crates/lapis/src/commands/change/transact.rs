@@ -102,7 +102,9 @@ pub fn carry_out(
     apply(session, catalog, plan, elements)?;
     if !session.settings.main.keepcache {
         // What cannot be removed now is removed by `clean`.
-        paths.iter().for_each(|path| drop(fs::remove_file(path)));
+        for path in &paths {
+            drop(fs::remove_file(path));
+        }
     }
     session.out.info("");
     session.out.info(session.out.styled(Style::Good, "Complete!"));
@@ -338,7 +340,7 @@ fn record(session: &Session<'_>, catalog: &Catalog<'_>, plan: &Plan) -> Result<R
     }
     elements.extend(marks(plan));
     let unverified = session.global.trust.nogpgcheck;
-    Ok(Record { elements, unverified, ..session.transaction()? })
+    Ok(Record { unverified, elements, ..session.transaction()? })
 }
 
 fn marks(plan: &Plan) -> impl Iterator<Item = Element> + '_ {
@@ -388,7 +390,9 @@ fn summarise(session: &Session<'_>, plan: &Plan, notes: &[Note]) {
     for (what, list) in done {
         out.line("");
         out.line(out.styled(Style::Bold, what));
-        list.iter().for_each(|name| out.line(format!("  {name}")));
+        for name in &list {
+            out.line(format!("  {name}"));
+        }
     }
     for note in notes {
         if let Some(text) = say(note) {
