@@ -262,12 +262,12 @@ impl Diagnosis<'_, '_> {
                 all.iter().any(|clause| matches!(&clause[..], [Literal::None(set)] if set.contains(&other)))
             })
         };
-        let (relation, dependency) = match self.pool.list(own, List::Conflicts).iter().find(hits) {
-            Some(dependency) => (CONFLICTS, dependency),
-            None => {
-                let mut obsoletes = self.pool.list(own, List::Obsoletes).iter();
-                (OBSOLETES, obsoletes.find(|d| self.pool.obsoleted(d, own).contains(&other))?)
-            }
+        let conflict = self.pool.list(own, List::Conflicts).iter().find(hits);
+        let (relation, dependency) = if let Some(dependency) = conflict {
+            (CONFLICTS, dependency)
+        } else {
+            let mut obsoletes = self.pool.list(own, List::Obsoletes).iter();
+            (OBSOLETES, obsoletes.find(|d| self.pool.obsoleted(d, own).contains(&other))?)
         };
         let cause = Cause::Conflict {
             package: self.pool.package(own).id(),
@@ -282,8 +282,7 @@ impl Diagnosis<'_, '_> {
     /// the request) says can only be met when it is off.
     fn combination(&self, proof: &Proof<'_, '_, '_>, a: usize, b: usize) -> Option<Trouble> {
         let problem = proof.solver.provider();
-        let off =
-            [a, b].into_iter().find(|&node| proof.solvable(node).is_some_and(|id| problem.is_off(id)))?;
+        let off = [a, b].into_iter().find(|&node| proof.solvable(node).is_some_and(Problem::is_off))?;
         let &(from, by) = proof.parents.get(&off)?;
         let cause = match proof.package(from) {
             None => {
@@ -379,7 +378,7 @@ impl<'g, 'p, 'a> Proof<'g, 'p, 'a> {
                 (graph.graph.edge_endpoints(edge), graph.graph.edge_weight(edge))
             {
                 let package = match nodes[to.index()] {
-                    ConflictNode::Solvable(id) => solver.provider().index(id),
+                    ConflictNode::Solvable(id) => Problem::index(id),
                     _ => None,
                 };
                 requirements.insert((from.index(), *requirement));
@@ -408,7 +407,7 @@ impl<'g, 'p, 'a> Proof<'g, 'p, 'a> {
     }
 
     fn package(&self, node: usize) -> Option<Index> {
-        self.solver.provider().index(self.solvable(node)?)
+        Problem::index(self.solvable(node)?)
     }
 
     /// All that can be said when no single pair of packages is to blame.

@@ -149,7 +149,7 @@ impl<'p, 'a> Problem<'p, 'a> {
 
     /// Whether a solution has a switch that is off although one of its packages is chosen.
     pub(crate) fn overlooked(&self, solution: &[SolvableId]) -> bool {
-        let chosen: HashSet<Index> = solution.iter().filter_map(|&id| self.index(id)).collect();
+        let chosen: HashSet<Index> = solution.iter().filter_map(|&id| Self::index(id)).collect();
         let interned = self.interned.borrow();
         let wrong = |(switch, on): (Switch, bool)| {
             !on && interned.switches[switch.number].iter().any(|package| chosen.contains(package))
@@ -163,9 +163,9 @@ impl<'p, 'a> Problem<'p, 'a> {
     }
 
     /// The package that a solvable is, if it is not made up.
-    pub(crate) fn index(&self, id: SolvableId) -> Option<Index> {
+    pub(crate) fn index(id: SolvableId) -> Option<Index> {
         let raw = id.to_index();
-        if raw % 2 == 0 { Index::try_from(raw / 2).ok() } else { None }
+        if raw.is_multiple_of(2) { Index::try_from(raw / 2).ok() } else { None }
     }
 
     fn name_of(&self, package: Index) -> NameId {
@@ -272,6 +272,8 @@ impl<'p, 'a> Problem<'p, 'a> {
         }
         let mut seen = HashSet::new();
         any.retain(|package| seen.insert(*package));
+        // What is there comes before what would have to come.
+        any.sort_by_key(|&package| !self.pool.is_name_installed(&self.pool.package(package).nevra.name));
         let off: Vec<Switch> = none.iter().map(|set| self.switch(set)).collect();
         let requirement = self.any_of(&off, &any);
         encoded.requirements.push(requirement.into());
@@ -311,11 +313,11 @@ impl<'p, 'a> Problem<'p, 'a> {
             Requirement::Union(union) => interned.unions[union.to_index()].clone(),
         };
         let members = sets.iter().flat_map(|set| &interned.sets[set.to_index()].1);
-        members.map(|&id| self.index(id)).collect()
+        members.map(|&id| Self::index(id)).collect()
     }
 
     /// Whether a solvable is a switch that is off.
-    pub(crate) fn is_off(&self, id: SolvableId) -> bool {
+    pub(crate) fn is_off(id: SolvableId) -> bool {
         Switch::of(id).is_some_and(|(_, on)| !on)
     }
 
@@ -432,7 +434,7 @@ impl Interner for Problem<'_, '_> {
     type SolvableId = SolvableId;
 
     fn display_solvable(&self, solvable: SolvableId) -> impl Display + '_ {
-        match self.index(solvable) {
+        match Self::index(solvable) {
             Some(index) => self.pool.package(index).id(),
             None => "condition".to_owned(),
         }
@@ -488,7 +490,7 @@ impl DependencyProvider for Problem<'_, '_> {
         let candidates = self.candidates(name);
         let mut excluded = Vec::new();
         for &candidate in &candidates {
-            if let Some(reason) = self.index(candidate).and_then(|index| self.excluded.get(index)) {
+            if let Some(reason) = Self::index(candidate).and_then(|index| self.excluded.get(index)) {
                 excluded.push((candidate, self.string(reason)));
             }
         }
@@ -501,11 +503,11 @@ impl DependencyProvider for Problem<'_, '_> {
     }
 
     async fn sort_candidates(&self, _: &SolverCache<Self>, solvables: &mut [SolvableId]) {
-        solvables.sort_by_key(|&id| self.index(id).map_or((0, id.to_index() as Index), |i| (self.order)(i)));
+        solvables.sort_by_key(|&id| Self::index(id).map_or((0, id.to_index() as Index), |i| (self.order)(i)));
     }
 
     async fn get_dependencies(&self, id: SolvableId) -> Dependencies {
-        let encoded = self.index(id).map_or_else(|| Ok(Encoded::default()), |index| self.of_package(index));
+        let encoded = Self::index(id).map_or_else(|| Ok(Encoded::default()), |index| self.of_package(index));
         match encoded {
             Ok(encoded) => {
                 let constrains = self.constraints(&encoded);

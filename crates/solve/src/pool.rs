@@ -202,6 +202,11 @@ impl<'a> Pool<'a> {
         }
     }
 
+    /// Whether a package of this name is installed.
+    pub(crate) fn is_name_installed(&self, name: &str) -> bool {
+        self.present.as_ref().is_some_and(|present| present.names.contains_key(name))
+    }
+
     /// All installed packages, by name.
     pub(crate) fn all_installed(&self) -> Vec<Index> {
         let Some(present) = &self.present else { return Vec::new() };
@@ -422,7 +427,7 @@ impl<'a> Pool<'a> {
         }
         // What an installed package provides is what its database row says.
         all.retain(|(index, _)| !self.package(*index).is_installed());
-        for &(place, provide) in self.present.iter().flat_map(|p| p.provides.get(name)).flatten() {
+        for &(place, provide) in self.present.iter().filter_map(|p| p.provides.get(name)).flatten() {
             all.extend(self.of_place(place).map(|index| (index, provide.clone())));
         }
         all
@@ -469,8 +474,14 @@ impl<'a> Pool<'a> {
         found.sort_by_cached_key(|&index| {
             let record = self.package(index);
             let own = record.nevra.name.as_str();
-            let there = self.present.as_ref().is_some_and(|present| present.names.contains_key(own));
-            (!there, own != name, !self.wanted.contains(own), record.priority, own.to_owned(), index)
+            (
+                !self.is_name_installed(own),
+                own != name,
+                !self.wanted.contains(own),
+                record.priority,
+                own.to_owned(),
+                index,
+            )
         });
         found.dedup();
         found

@@ -83,6 +83,7 @@ impl<'p, 'a> Search<'p, 'a> {
     }
 
     /// The packages that meet these roots and contain `kept`; or the solver's proof that there are none.
+    #[allow(clippy::needless_pass_by_value)] // An iterator, walked once for every attempt.
     pub(crate) fn run<'r>(
         &mut self,
         roots: impl IntoIterator<Item = &'r Root> + Clone,
@@ -104,7 +105,7 @@ impl<'p, 'a> Search<'p, 'a> {
                     self.solver = Solver::new(self.problem.clone());
                 }
                 Ok(solvables) => {
-                    return Ok(solvables.into_iter().filter_map(|id| self.problem.index(id)).collect());
+                    return Ok(solvables.into_iter().filter_map(Problem::index).collect());
                 }
                 Err(UnsolvableOrCancelled::Unsolvable(conflict)) => return Err(Some(conflict)),
                 Err(UnsolvableOrCancelled::Cancelled(_)) => return Err(None),

@@ -94,6 +94,7 @@ pub trait Universe {
     }
 
     /// The repository that a package is from.
+    #[allow(clippy::unnecessary_literal_bound)] // Implementations return what they own.
     fn repository(&self, _package: PackageId) -> &str {
         ""
     }
@@ -129,7 +130,7 @@ pub fn mentioned_names(dependency: &Dependency) -> BTreeSet<String> {
 
 /// Package records in memory as a universe.
 pub struct Packages<'a> {
-    packages: Vec<&'a Package>,
+    records: Vec<&'a Package>,
     names: HashMap<&'a str, Vec<PackageId>>,
     provides: HashMap<&'a str, Vec<(PackageId, &'a Dependency)>>,
     files: HashMap<&'a str, Vec<PackageId>>,
@@ -141,7 +142,7 @@ impl<'a> Packages<'a> {
     /// Indexes packages; [`PackageId`] is the place in `packages`.
     pub fn new(packages: &'a [Package]) -> Self {
         let mut all = Self {
-            packages: packages.iter().collect(),
+            records: packages.iter().collect(),
             names: HashMap::new(),
             provides: HashMap::new(),
             files: HashMap::new(),
@@ -171,13 +172,13 @@ impl<'a> Packages<'a> {
 
     /// The record of a package.
     pub fn package(&self, package: PackageId) -> &'a Package {
-        self.packages[package.0 as usize]
+        self.records[package.0 as usize]
     }
 }
 
 impl Universe for Packages<'_> {
     fn count(&self) -> u32 {
-        self.packages.len() as u32
+        self.records.len() as u32
     }
 
     fn nevra(&self, package: PackageId) -> Nevra {

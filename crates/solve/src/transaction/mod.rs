@@ -202,7 +202,9 @@ fn finish(planner: &Planner<'_, '_>, outcome: &Outcome) -> Plan {
     let steps = change.steps();
     let mut marks = Vec::new();
     for &index in before.intersection(&after) {
-        let Some(package) = pool.installed(index) else { continue };
+        // A reinstalled package gets its reason with its step.
+        let again = tasks.reinstalls.contains_key(&index);
+        let Some(package) = pool.installed(index).filter(|_| !again) else { continue };
         let now = keep.get(&index).copied().unwrap_or(package.keep);
         if now != package.keep {
             marks.push(Mark { installed: package.hnum, nevra: package.nevra.clone(), keep: now });

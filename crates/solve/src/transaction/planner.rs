@@ -54,7 +54,7 @@ pub(crate) struct Planner<'s, 'a> {
     pub(crate) tasks: &'s Tasks,
 }
 
-impl<'s> Planner<'s, '_> {
+impl Planner<'_, '_> {
     /// Why a package must not be chosen, if so.
     pub(crate) fn forbid(&self, index: Index) -> Option<String> {
         let record = self.pool.package(index);
@@ -111,7 +111,17 @@ impl<'s> Planner<'s, '_> {
         }));
         let ids = self.pool.universe.obsoleters(&record.nevra.name);
         let new = self.pool.of_ids(&ids).into_iter().flatten();
-        any.extend(new.filter(|&new| replaces(self.pool, new, index) && self.forbid(new).is_none()));
+        let invited = |new: Index| {
+            let asked = |goal: &Goal| {
+                let mut packages = Vec::new();
+                goal.root.formula.positive_packages(&mut packages);
+                packages.contains(&new)
+            };
+            self.options.obsoletes || self.tasks.goals.iter().any(asked)
+        };
+        any.extend(
+            new.filter(|&new| replaces(self.pool, new, index) && self.forbid(new).is_none() && invited(new)),
+        );
         let mut seen = BTreeSet::new();
         any.retain(|&package| seen.insert(package));
         Root::any(&record.id(), any).with(Purpose::Stay)

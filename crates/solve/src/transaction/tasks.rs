@@ -59,6 +59,9 @@ pub(crate) struct Reader<'r, 'a> {
     pub(crate) options: &'r Options,
 }
 
+/// An installed package with the packages that a selection names in particular.
+type Selected = (Index, Option<BTreeSet<Index>>);
+
 /// Which versions an upgrade is about.
 struct Bounds<'b> {
     minimal: bool,
@@ -187,13 +190,13 @@ impl Reader<'_, '_> {
         let text = self.text(select)?;
         match self.matched(select) {
             Matched::Nothing => tasks.missing.push(self.nothing(&text)),
-            Matched::Offered(formula) => match Root::new(&text, &text, formula) {
-                Some(root) => tasks.goals.push(Goal { root, best: None }),
-                None => {
+            Matched::Offered(formula) => {
+                let Some(root) = Root::new(&text, &text, formula) else {
                     let reason = format!("`{text}` combines too many alternatives");
                     return Err(TransactionError::BadJob(reason));
-                }
-            },
+                };
+                tasks.goals.push(Goal { root, best: None });
+            }
             Matched::Packages { packages, exact } => {
                 let glob = Pattern::new(&text).is_glob();
                 for (name, group) in self.by_name(&packages) {
@@ -268,7 +271,7 @@ impl Reader<'_, '_> {
         &self,
         select: Option<&Select>,
         tasks: &mut Tasks,
-    ) -> Result<Vec<(Index, Option<BTreeSet<Index>>)>, TransactionError> {
+    ) -> Result<Vec<Selected>, TransactionError> {
         let Some(select) = select else {
             return Ok(self.pool.all_installed().into_iter().map(|index| (index, None)).collect());
         };

@@ -144,7 +144,7 @@ proptest! {
     fn the_same_jobs_again_do_nothing(case in some_case(16), job in some_job(), options in some_options()) {
         let again = matches!(job, Job::Install(_) | Job::Upgrade { minimal: false, .. } | Job::Autoremove);
         let (all, mut machine) = case.build();
-        if let (true, Ok(plan)) = (again, run(&all, &machine, &[job.clone()], &options)) {
+        if let (true, Ok(plan)) = (again, run(&all, &machine, std::slice::from_ref(&job), &options)) {
             machine.apply(&plan, &all);
             let second = run(&all, &machine, &[job], &options).expect("possible as before");
             prop_assert!(second.is_empty(), "first:\n{}\nsecond:\n{}", show(&plan), show(&second));
@@ -311,6 +311,9 @@ proptest! {
                 let found = oracle.set_of(&after);
                 prop_assert!(possible.contains(&found), "{}", show(&plan));
                 let gone = |set: u32| oracle.installed & !set;
+                // The best version of what is asked for comes before leaving others alone.
+                let version = |set: u32| oracle.members(set).find(|&n| all[n].nevra.name == wanted);
+                possible.retain(|&set| version(set) == version(found));
                 for &other in &possible {
                     prop_assert!(
                         !less(oracle.removed(other), oracle.removed(found)),
