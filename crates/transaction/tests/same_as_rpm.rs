@@ -8,7 +8,7 @@ mod support;
 use lazuli_fs as fs;
 use lazuli_rpm::FileFlags;
 use lazuli_rpmdb::{Access, Database};
-use lazuli_transaction::{Element, Error, Options};
+use lazuli_transaction::{Element, Error, Options, Problem};
 use lazuli_tree::{Kind, Node, TreePath};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -135,7 +135,7 @@ fn step(
     ours: &Path,
     theirs: &Path,
     action: &Action,
-) -> Result<(), TestCaseError> {
+) -> Result<bool, TestCaseError> {
     let (refused, rpm_refused, text);
     match action {
         Action::Upgrade(wanted) => {
@@ -168,7 +168,7 @@ fn step(
             let there: Vec<&str> =
                 names.iter().map(|n| NAMES[*n]).filter(|n| !installed(ours, n).is_empty()).collect();
             if there.is_empty() {
-                return Ok(());
+                return Ok(true);
             }
             let elements =
                 there.iter().flat_map(|n| installed(ours, n)).map(Element::erase).collect::<Vec<_>>();
@@ -203,16 +203,26 @@ fn step(
                     fs::remove_file(&path).unwrap();
                 }
             }
-            return Ok(());
+            return Ok(true);
         }
     }
     if let Some(error) = &refused {
         prop_assert!(matches!(error, Error::Problems(_)), "{error}");
     }
+    // RPM lets two packages of one transaction bring different versions of a configuration file if that of
+    // the first is not written, because somebody has changed the one on the disk. That is refused here.
+    let stricter = |problem: &Problem| matches!(problem, Problem::Conflict { installed: false, .. });
+    if let Some(Error::Problems(problems)) = &refused
+        && !rpm_refused
+        && story.actions.iter().any(|a| matches!(a, Action::Edit(_) | Action::Delete(_)))
+        && problems.0.iter().all(stricter)
+    {
+        return Ok(false);
+    }
     prop_assert_eq!(refused.is_some(), rpm_refused, "{:?}: {:?}, rpm says {}", action, refused, text);
     prop_assert_eq!(packages(ours), packages(theirs), "{:?}: rpm says {}", action, text);
     prop_assert_eq!(tree(ours), tree(theirs), "{:?}: rpm says {}", action, text);
-    Ok(())
+    Ok(true)
 }
 
 fn tell(story: &Story) -> Result<(), TestCaseError> {
@@ -222,7 +232,9 @@ fn tell(story: &Story) -> Result<(), TestCaseError> {
     prepare_root(&ours);
     prepare_root(&theirs);
     for action in &story.actions {
-        step(story, &files, &ours, &theirs, action)?;
+        if !step(story, &files, &ours, &theirs, action)? {
+            return Ok(());
+        }
     }
     // The real one finds nothing wrong in what this crate wrote that it does not find in its own.
     let verify = |root: &Path| rpm(root, &["-Va", "--nodeps", "--noscripts"]).unwrap().1;
