@@ -8,11 +8,12 @@
 //! # Against replay and freeze
 //!
 //! What is signed must also be recent. `revision`, which every reader knows, is a decimal number that grows
-//! with each publication: [`Repomd::version`]. One element of our own namespace, which other readers skip, has
-//! the rest:
+//! with each publication: [`Repomd::version`]. Two attributes of our own namespace on the root element have the
+//! rest. Readers of repodata look for elements they know; an element of ours would make createrepo_c warn, an
+//! attribute disturbs nobody:
 //!
 //! ```xml
-//! <lazuli:publication xmlns:lazuli="urn:lazuli:repomd:1" expires="1797800000" snapshot="1795300000"/>
+//! <repomd xmlns:lazuli="urn:lazuli:repomd:1" lazuli:expires="1797800000" lazuli:snapshot="1795300000" ...>
 //! ```
 //!
 //! `expires` is the second since the epoch from which on the metadata must not be believed any more;
@@ -45,8 +46,10 @@ pub const MAX_OPEN: u64 = 4 << 30;
 const MAX_PARTS: usize = 256;
 
 const FILE: &str = "repomd.xml";
-/// Of our own element.
+/// Of our own attributes. As everywhere in repodata, the prefix is what is looked for.
 const NAMESPACE: &str = "urn:lazuli:repomd:1";
+const EXPIRES: &str = "lazuli:expires";
+const SNAPSHOT: &str = "lazuli:snapshot";
 
 /// One metadata file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,22 +91,19 @@ pub struct Repomd {
 impl Repomd {
     /// Parses `repomd.xml`. The caller has checked its signature: see [`crate::Verified`].
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let (mut cursor, _root) = Cursor::open(FILE, bytes, "repomd")?;
+        let (mut cursor, root) = Cursor::open(FILE, bytes, "repomd")?;
         let mut repomd = Self::default();
+        if cursor.attr(&root, EXPIRES)?.is_some() {
+            repomd.expires = Some(cursor.need_parsed(&root, EXPIRES)?);
+        }
+        if cursor.attr(&root, SNAPSHOT)?.is_some() {
+            repomd.snapshot = Some(cursor.need_parsed(&root, SNAPSHOT)?);
+        }
         while let Some(element) = cursor.child()? {
             match element.name() {
                 "revision" => repomd.revision = cursor.text(&element)?,
                 "tags" => repomd.parse_tags(&mut cursor)?,
                 "data" => repomd.parse_data(&mut cursor, &element)?,
-                "publication" => {
-                    if cursor.attr(&element, "expires")?.is_some() {
-                        repomd.expires = Some(cursor.need_parsed(&element, "expires")?);
-                    }
-                    if cursor.attr(&element, "snapshot")?.is_some() {
-                        repomd.snapshot = Some(cursor.need_parsed(&element, "snapshot")?);
-                    }
-                    cursor.skip()?;
-                }
                 _ => cursor.skip()?,
             }
         }
@@ -217,22 +217,19 @@ impl Repomd {
     /// The file's bytes. Parts come in the order in which readers want them.
     pub(crate) fn to_xml(&self) -> io::Result<Vec<u8>> {
         let mut xml = Xml::document()?;
-        xml.open(
-            "repomd",
-            &[
-                ("xmlns", "http://linux.duke.edu/metadata/repo"),
-                ("xmlns:rpm", "http://linux.duke.edu/metadata/rpm"),
-            ],
-        )?;
-        xml.leaf("revision", &[], &self.revision)?;
-        if self.expires.is_some() || self.snapshot.is_some() {
-            let expires = self.expires.map(|expires| expires.to_string());
-            let snapshot = self.snapshot.as_ref().map(ToString::to_string);
-            let mut attrs = vec![("xmlns:lazuli", NAMESPACE)];
-            attrs.extend(expires.as_deref().map(|expires| ("expires", expires)));
-            attrs.extend(snapshot.as_deref().map(|snapshot| ("snapshot", snapshot)));
-            xml.empty("lazuli:publication", &attrs)?;
+        let expires = self.expires.map(|expires| expires.to_string());
+        let snapshot = self.snapshot.map(|snapshot| snapshot.to_string());
+        let mut attrs = vec![
+            ("xmlns", "http://linux.duke.edu/metadata/repo"),
+            ("xmlns:rpm", "http://linux.duke.edu/metadata/rpm"),
+        ];
+        if expires.is_some() || snapshot.is_some() {
+            attrs.push(("xmlns:lazuli", NAMESPACE));
+            attrs.extend(expires.as_deref().map(|expires| (EXPIRES, expires)));
+            attrs.extend(snapshot.as_deref().map(|snapshot| (SNAPSHOT, snapshot)));
         }
+        xml.open("repomd", &attrs)?;
+        xml.leaf("revision", &[], &self.revision)?;
         if !self.content_tags.is_empty() || !self.distro_tags.is_empty() {
             xml.open("tags", &[])?;
             for tag in &self.content_tags {
@@ -325,7 +322,7 @@ mod tests {
             ("snapshot=\"../x\"", "snapshot"),
             ("snapshot=\"\"", "snapshot"),
         ] {
-            let xml = format!("<repomd><l:publication xmlns:l=\"u\" {attr}/></repomd>");
+            let xml = format!("<repomd lazuli:{attr}></repomd>");
             let error = Repomd::parse(xml.as_bytes()).expect_err(why).to_string();
             assert!(error.contains(why), "{error}");
         }
