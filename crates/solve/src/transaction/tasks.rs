@@ -365,7 +365,8 @@ impl Reader<'_, '_> {
             let named = self.pool.named(name);
             let usable = |&&other: &&Index| self.rules.forbid(self.pool, other).is_none();
             // What is installed already does not come because of this, but by an upgrade of its own.
-            named.iter().find(usable) == Some(&new) && self.replaces(new, index)
+            // Packages that obsolete each other would take turns for ever.
+            named.iter().find(usable) == Some(&new) && self.replaces(new, index) && !self.replaces(index, new)
         });
         found.collect()
     }

@@ -96,6 +96,28 @@ fn records<'p>(all: &'p [Package], machine: &Machine) -> Vec<&'p Package> {
     machine.packages.iter().filter_map(of).collect()
 }
 
+/// Whether packages obsolete each other in a circle, by their names.
+fn takes_turns(all: &[Package]) -> bool {
+    let mut reach: BTreeSet<(&str, &str)> = all
+        .iter()
+        .flat_map(|p| p.obsoletes.iter().map(|o| (p.nevra.name.as_str(), o.name.as_str())))
+        .filter(|(from, to)| from != to)
+        .collect();
+    loop {
+        let more: Vec<_> = reach
+            .iter()
+            .flat_map(|&(from, by)| {
+                reach.iter().filter(move |(via, _)| *via == by).map(move |&(_, to)| (from, to))
+            })
+            .filter(|pair| !reach.contains(pair))
+            .collect();
+        if more.is_empty() {
+            return reach.iter().any(|(from, to)| from == to);
+        }
+        reach.extend(more);
+    }
+}
+
 fn may_remove(jobs: &[Job], options: &Options) -> bool {
     options.allow_erasing
         || jobs.iter().any(|job| matches!(job, Job::Remove(_) | Job::Swap { .. } | Job::Autoremove))
@@ -144,6 +166,9 @@ proptest! {
     fn the_same_jobs_again_do_nothing(case in some_case(16), job in some_job(), options in some_options()) {
         let again = matches!(job, Job::Install(_) | Job::Upgrade { minimal: false, .. } | Job::Autoremove);
         let (all, mut machine) = case.build();
+        if takes_turns(&all) {
+            return Ok(());
+        }
         if let (true, Ok(plan)) = (again, run(&all, &machine, std::slice::from_ref(&job), &options)) {
             machine.apply(&plan, &all);
             let second = run(&all, &machine, &[job], &options).expect("possible as before");
