@@ -148,7 +148,7 @@ pub enum Error {
     },
     /// A directory that was not published to before has metadata of its own.
     #[error(
-        "{} already holds a repository that was not written by `publish` (its `repodata` is a directory); \
+        "{} already holds a repository that was not written by `publish` (its `repodata` is no link to a snapshot); \
          publish to an empty directory", .path.display()
     )]
     NotPublished {

@@ -27,7 +27,6 @@ use crate::error::{Error, Result};
 use crate::href::Href;
 use crate::package::Package;
 use crate::read::{read_own, read_own_advisories};
-use crate::repomd::{PATH, Repomd};
 use crate::snapshot::SnapshotId;
 use crate::updateinfo::Advisory;
 use crate::write::{Options, write_repository};
@@ -169,11 +168,13 @@ pub fn snapshots(base: &Path) -> Result<Vec<SnapshotId>> {
 
 /// The snapshot that the pointer leads to.
 pub fn current(base: &Path) -> Result<Option<SnapshotId>> {
-    let path = base.join(PATH);
-    if !path.is_file() {
+    let pointer = base.join("repodata");
+    if !pointer.is_symlink() {
         return Ok(None);
     }
-    Ok(Repomd::parse(&fs::read(&path)?)?.snapshot)
+    let target = pointer.read_link().at("read", &pointer)?;
+    let id = target.parent().and_then(|dir| dir.strip_prefix(SNAPSHOTS).ok()?.to_str()?.parse().ok());
+    id.map(Some).ok_or_else(|| Error::NotPublished { path: base.to_owned() })
 }
 
 /// The advisories of a snapshot, to be carried over to the next one.

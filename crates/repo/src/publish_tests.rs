@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::read::{Detail, read_directory};
+use crate::repomd::Repomd;
 use crate::updateinfo::AdvisoryKind;
 use lazuli_rpm::{Evr, KeyRing, Nevra};
 use lazuli_store::Digest;
@@ -115,6 +116,8 @@ fn the_signed_metadata_names_its_snapshot_version_and_expiry_and_carries_the_adv
     assert_eq!(found.expires, Some(NOW + 86_400));
     assert!(found.parts.contains_key("updateinfo"));
     assert_eq!(current(&world.base()).expect("reads"), found.snapshot);
+    let carried = advisories(&world.base(), SnapshotId::new(published.snapshot)).expect("reads");
+    assert_eq!(carried.iter().map(|a| a.id.as_str()).collect::<Vec<_>>(), ["EX-1"]);
 }
 
 #[test]
@@ -227,6 +230,10 @@ fn a_repository_of_another_making_is_not_overwritten() {
     let world = World::new();
     fs::create_dir_all(world.base().join("repodata")).expect("creates");
     let error = world.publish(&[("a", "1")], NOW).expect_err("refused").to_string();
+    assert!(error.contains("empty directory"), "{error}");
+    fs::remove_dir_all(world.base().join("repodata")).expect("removes");
+    fs::symlink("elsewhere/repodata", world.base().join("repodata")).expect("links");
+    let error = current(&world.base()).expect_err("not ours").to_string();
     assert!(error.contains("empty directory"), "{error}");
 }
 
