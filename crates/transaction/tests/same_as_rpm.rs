@@ -9,7 +9,7 @@ use lazuli_fs as fs;
 use lazuli_rpm::FileFlags;
 use lazuli_rpmdb::{Access, Database};
 use lazuli_transaction::{Element, Error, Options, Problem};
-use lazuli_tree::{Kind, Node, TreePath};
+use lazuli_tree::Node;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::path::{Path, PathBuf};
@@ -99,12 +99,10 @@ fn build(lab: &Lab, at: usize, version: &Version) -> PathBuf {
             (_, 1) | ("/etc/two.conf", _) => spec.config(path, &text, true),
             ("/opt/x", 2) => spec.symlink(path, ["y", "z"][file.content]),
             // No fifos: RPM waits for ever when it opens one to compare it.
-            ("/opt/y", 2 | 3) if version.files.iter().any(|f| PATHS[f.path] == "/usr/share/shared") => {
-                let to = TreePath::new("/usr/share/shared").unwrap();
-                let linkable = spec.builder.files.iter().any(|f| {
-                    f.path == to && f.flags == FileFlags::NONE && matches!(f.node.kind, Kind::File { .. })
-                });
-                if linkable { spec.link(path, "/usr/share/shared") } else { spec.file(path, &text) }
+            // Nobody else has these: which of two packages comes last decides who has the links.
+            ("/opt/y", 2 | 3) => {
+                let (one, two) = (format!("/srv/{}-1", version.name), format!("/srv/{}-2", version.name));
+                spec.file(&one, &text).link(&two, &one)
             }
             (_, 4) => spec.entry(path, node.with_mode(0o755), FileFlags::NONE),
             (_, 5) => spec.entry(path, node, FileFlags::DOC),

@@ -85,8 +85,10 @@ impl Work<'_> {
                 let (fate, state) = self.fate(at, &file, &real, &mut changed)?;
                 if let Some(incoming) = &mut self.elements[at].add {
                     incoming.states[index] = state;
-                    if fate == Fate::Skip {
-                        incoming.skipped.insert(index);
+                    match fate {
+                        Fate::Skip => drop(incoming.skipped.insert(index)),
+                        Fate::New => drop(incoming.beside.insert(index)),
+                        _ => {}
                     }
                 }
                 self.claims.entry(real.clone()).or_default().push((at, index));
@@ -99,6 +101,14 @@ impl Work<'_> {
             // Directories come before what is in them.
             actions.sort_by(|a, b| path(a).cmp(path(b)));
             step.files = actions;
+        }
+        for (at, step) in steps.iter_mut().enumerate() {
+            let Some(incoming) = &self.elements[at].add else { continue };
+            for action in &mut step.files {
+                let FileAction::Place { name, keep: keep @ Keep::No, .. } = action else { continue };
+                let index = name.rsplit('.').next().and_then(|i| i.parse().ok()).unwrap_or(usize::MAX);
+                *keep = incoming.keep.get(&index).copied().unwrap_or(Keep::No);
+            }
         }
         for ((at, hnum), states) in changed {
             if let Some(row) = self.rows.get(&hnum) {
@@ -172,9 +182,15 @@ impl Work<'_> {
             }
             let theirs = first.files[other].clone();
             if theirs.same(file) {
-                // What the first one put aside is not put aside again.
-                if matches!(fate, Fate::New | Fate::Save | Fate::Orig) {
-                    fate = Fate::Skip;
+                // The first one puts aside what is there; after it, there is nothing of anybody's.
+                match fate {
+                    Fate::Save | Fate::Orig => {
+                        let keep = if fate == Fate::Save { Keep::Save } else { Keep::Orig };
+                        first.keep.entry(other).or_insert(keep);
+                        fate = Fate::Skip;
+                    }
+                    Fate::New if first.beside.contains(&other) => fate = Fate::Skip,
+                    _ => {}
                 }
                 continue;
             }

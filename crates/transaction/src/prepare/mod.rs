@@ -6,7 +6,7 @@ mod resolve;
 mod space;
 
 use crate::files::{self, FileInfo, Kind};
-use crate::plan::{Add, Plan, Remove, Step, VERSION};
+use crate::plan::{Add, Keep, Plan, Remove, Step, VERSION};
 use crate::root::{Root, split};
 use crate::{DIR, Element, Error, Options, Package, Problem, Problems, Trust};
 use lazuli_rpm::builder::FileFlags;
@@ -24,6 +24,10 @@ pub(crate) struct Incoming {
     pub(crate) states: Vec<FileState>,
     /// Files that are not written.
     pub(crate) skipped: HashSet<usize>,
+    /// Files that are written as `.rpmnew`.
+    beside: HashSet<usize>,
+    /// What becomes of the old file after all, because a later package has the path as configuration.
+    keep: HashMap<usize, Keep>,
 }
 
 /// An installed package that goes or shares a path.
@@ -199,7 +203,15 @@ fn arrange(elements: Vec<Element>, rows: &HashMap<u32, Row>) -> Result<Vec<Order
         let label = package.nevra().to_string();
         let files = list(&package.header, &label)?;
         let states = vec![FileState::Normal; files.len()];
-        let add = Incoming { package, files, real: Vec::new(), states, skipped: HashSet::new() };
+        let add = Incoming {
+            package,
+            files,
+            real: Vec::new(),
+            states,
+            skipped: HashSet::new(),
+            beside: HashSet::new(),
+            keep: HashMap::new(),
+        };
         result.push(Ordered { label, add: Some(add), remove });
     }
     for i in order::order(&gone).into_iter().rev() {
