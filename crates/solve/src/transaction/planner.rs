@@ -154,10 +154,12 @@ impl Planner<'_, '_> {
             }
         }
         let mut goals: Vec<Root> = Vec::new();
+        let mut better: BTreeSet<usize> = BTreeSet::new();
         for Goal { root, best } in &self.tasks.goals {
             goals.push(root.clone());
             // The wish for the best is part of the goal where the best is insisted on.
             if let (true, Some(best)) = (self.options.best, best) {
+                better.insert(goals.len());
                 goals.push(best.clone().with(root.purpose));
             }
         }
@@ -178,7 +180,12 @@ impl Planner<'_, '_> {
                 })?;
                 for place in search.extend(&mut accepted, &mut chosen, &goals, &none) {
                     let explanation = self.refusal(search, excluded, &accepted, &goals[place]);
-                    let what = format!("`{}` is left out", goals[place].text);
+                    let text = &goals[place].text;
+                    let what = if better.contains(&place) {
+                        format!("the best version of `{text}` is held back")
+                    } else {
+                        format!("`{text}` is left out")
+                    };
                     skips.push(Skip { what, explanation });
                 }
                 chosen

@@ -172,6 +172,9 @@ proptest! {
         // An old version that comes because it is recommended is upgraded the next time.
         let options = Options { weak: options.weak && !matches!(job, Job::Upgrade { .. }), ..options };
         if let (true, Ok(plan)) = (again, run(&all, &machine, std::slice::from_ref(&job), &options)) {
+            if options.skip_broken && !plan.problems.is_empty() {
+                return Ok(()); // What was left out may be possible with what came instead.
+            }
             machine.apply(&plan, &all);
             let second = run(&all, &machine, &[job], &options).expect("possible as before");
             prop_assert!(second.is_empty(), "first:\n{}\nsecond:\n{}", show(&plan), show(&second));
