@@ -61,7 +61,12 @@ fn command(name: Name, cli: &Cli, args: &[OsString], out: &Output) -> Result<Out
         }
         command => {
             let words: Vec<_> = args.iter().skip(1).map(|w| w.to_string_lossy()).collect();
-            let session = Session::open(name, &cli.global, out, words.join(" "))?;
+            let words = words.join(" ");
+            // An interrupted transaction is finished even if the configuration is broken.
+            let session = match command {
+                Command::Recover(_) => Session::bare(name, &cli.global, out, words)?,
+                _ => Session::open(name, &cli.global, out, words)?,
+            };
             crate::commands::run(&session, command)
         }
     }

@@ -39,6 +39,13 @@ impl<'a> Session<'a> {
         Ok(Self { name, global, out, root, command_line, settings, installed: OnceCell::new() })
     }
 
+    /// Without looking at any configuration.
+    pub fn bare(name: Name, global: &'a Global, out: &'a Output, command_line: String) -> Result<Self> {
+        let root = root(global)?;
+        let settings = Settings::defaults(&root);
+        Ok(Self { name, global, out, root, command_line, settings, installed: OnceCell::new() })
+    }
+
     /// What is installed; read when first asked for.
     pub fn installed(&self) -> Result<&Installed> {
         if let Some(installed) = self.installed.get() {

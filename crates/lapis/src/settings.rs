@@ -105,10 +105,26 @@ impl Settings {
         let (cache, state) = (below(&main.cachedir), below(&main.persistdir));
         let mut settings = Self { main, repositories, arch, releasever, from, cache, state };
         settings.apply(global)?;
-        if cfg!(unix) && !writable(&settings.cache) {
+        if !writable(&settings.cache) {
             settings.use_own_cache();
         }
         Ok(settings)
+    }
+
+    /// Without looking at any configuration: for what must work whatever somebody wrote there.
+    pub fn defaults(root: &Path) -> Self {
+        let main = MainConfig::default();
+        let below = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
+        let (cache, state) = (below(&main.cachedir), below(&main.persistdir));
+        Self {
+            main,
+            repositories: Vec::new(),
+            arch: rustix::system::uname().machine().to_string_lossy().into_owned(),
+            releasever: None,
+            from: root.to_owned(),
+            cache,
+            state,
+        }
     }
 
     /// Options that have names of their own.

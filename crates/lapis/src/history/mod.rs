@@ -94,7 +94,19 @@ impl History {
     pub fn read(root: &Path) -> Result<Self> {
         let path = root.join(PATH);
         if path.exists() {
-            return Self::connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            match Self::connect(&path, flags) {
+                // Whoever made it was killed before it had tables.
+                Err(Error::Version { found: 0, .. }) => {}
+                // Whoever wrote to it was killed, and what was half written has to be rolled back first.
+                Err(Error::Sqlite { source, .. })
+                    if source.sqlite_error_code() == Some(rusqlite::ErrorCode::ReadOnly) =>
+                {
+                    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                    return Self::connect(&path, flags);
+                }
+                other => return other,
+            }
         }
         let connection = Connection::open_in_memory();
         let fail = |source| Error::Sqlite { path: path.clone(), source };

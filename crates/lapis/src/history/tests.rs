@@ -120,3 +120,13 @@ fn a_later_version_is_not_touched() {
     drop(history);
     assert!(History::open(root.path()).unwrap_err().to_string().contains("version 99"));
 }
+
+#[test]
+fn a_history_that_was_never_finished_is_an_empty_one() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join(PATH);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, "").unwrap();
+    assert!(History::read(root.path()).unwrap().transactions().unwrap().is_empty());
+    assert_eq!(History::open(root.path()).unwrap().last().unwrap(), 0);
+}

@@ -21,7 +21,7 @@ pub const BUILT: i64 = 1_700_000_000;
 /// A directory with a root, repositories and keys.
 pub struct World {
     dir: TempDir,
-    store: Store,
+    pub store: Store,
     pub signer: Signer,
     published: std::cell::Cell<i64>,
 }
@@ -90,6 +90,18 @@ impl Recipe {
         self
     }
 
+    /// With so many files.
+    pub fn files(mut self, store: &Store, count: usize) -> Self {
+        for n in 0..count {
+            let content = format!("{} {} {n}\n", self.0.nevra, "x".repeat(n % 100));
+            let digest = store.put(content.as_bytes()).expect("a blob");
+            let path = TreePath::new(&format!("/usr/share/{}/{n}", self.0.nevra.name)).expect("a path");
+            let node = Node::file(digest, content.len() as u64).with_mtime(BUILT);
+            self.0.files.push(FileEntry { path, node, flags: FileFlags::NONE, capabilities: None });
+        }
+        self
+    }
+
     /// With a changelog entry.
     pub fn change(mut self, time: i64, text: &str) -> Self {
         let author = "Ada <ada@example.org>".to_owned();
@@ -149,7 +161,9 @@ impl World {
     pub fn rpm(&self, recipe: Recipe, signed: bool) -> Vec<u8> {
         let mut builder = recipe.0;
         let nevra = &builder.nevra;
-        let file = TreePath::new(&format!("/usr/share/{}/version", nevra.name)).expect("a path");
+        // Kernels stand side by side, so their files have names of their own.
+        let version = if nevra.name == "kernel" { nevra.evr.version.as_str() } else { "" };
+        let file = TreePath::new(&format!("/usr/share/{}{version}/version", nevra.name)).expect("a path");
         let content = format!("{} {}\n", nevra.name, nevra.evr);
         let digest = self.store.put(content.as_bytes()).expect("a blob");
         let node = Node::file(digest, content.len() as u64).with_mtime(BUILT);
@@ -205,6 +219,19 @@ impl World {
             self.repository(id).display()
         );
         fs::write(self.root().join(format!("etc/yum.repos.d/{id}.repo")), text).expect("a file");
+    }
+
+    /// Starts `lapis` without waiting for it.
+    pub fn start(&self, args: &[&str]) -> std::process::Child {
+        Command::new(env!("CARGO_BIN_EXE_lapis"))
+            .arg("--installroot")
+            .arg(self.root())
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program")
     }
 
     /// Runs `lapis`.
@@ -266,7 +293,7 @@ pub fn advisory(id: &str, severity: Severity, cve: &str, name: &str, version: &s
     let mut advisory = Advisory::new(id, AdvisoryKind::Security);
     advisory.severity = Some(severity);
     advisory.title = format!("{name}: security update");
-    advisory.description = "A hole is closed.".to_owned();
+    "A hole is closed.".clone_into(&mut advisory.description);
     advisory.issued = Some(BUILT);
     advisory.references.push(Reference {
         kind: "cve".to_owned(),

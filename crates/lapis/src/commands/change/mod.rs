@@ -264,7 +264,9 @@ fn restrict(
 fn add_fixes(session: &Session<'_>, repositories: &Repos, plan: &Plan, view: &mut View) {
     let changes = plan.steps.iter().map(|s| (s.old.clone(), s.nevra.clone()));
     match session.advisories(repositories) {
-        Ok(known) => view.fixes = fixes_of(&known, changes).into_iter().map(|k| k.fix()).collect(),
+        Ok(known) => {
+            view.fixes = fixes_of(&known, changes).into_iter().map(crate::advisories::Known::fix).collect();
+        }
         Err(error) => session.out.warn(format!("Warning: advisories cannot be read: {error}")),
     }
 }
