@@ -1,8 +1,12 @@
-//! Dependencies found in the files: sonames of ELF files, and interpreters of scripts.
+//! Dependencies found in the files: sonames of ELF files, interpreters of scripts, users and groups.
+//!
+//! Users and groups have the form of RPM 4.19 and later: a line of `sysusers.d` becomes a provide whose
+//! version is the line in base64, so that whoever installs the package makes the user before the files
+//! arrive; the owner of a file becomes a requirement, so that who brings the owner comes first.
 
 use super::files::Entry;
 use super::places::{is_documentation, merged};
-use lazuli_rpm::{Dependency, elf};
+use lazuli_rpm::{Dependency, DependencyFlags, elf};
 use lazuli_store::{Digest, Store};
 use lazuli_tree::{Kind, TreePath};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,11 +39,21 @@ pub fn generate(
     store: &Store,
 ) -> Result<Generated, lazuli_store::Error> {
     let mut found = Generated::default();
+    let mut owners = BTreeSet::new();
     for (path, entry) in entries {
         if let Some((_, alias)) = ALIASES.iter().find(|(file, _)| path.as_str() == *file) {
             found.provides.insert(Dependency::any(*alias));
         }
+        for (kind, name) in [("user", &entry.node.user), ("group", &entry.node.group)] {
+            if name != "root" {
+                owners.insert(Dependency::any(format!("{kind}({name})")));
+            }
+        }
         let Kind::File { digest, size } = &entry.node.kind else { continue };
+        if path.as_str().starts_with(SYSUSERS) && path.as_str().ends_with(".conf") {
+            let text = store.read(digest)?;
+            found.provides.extend(String::from_utf8_lossy(&text).lines().flat_map(accounts));
+        }
         if *size < 4 || is_documentation(path) {
             continue;
         }
@@ -65,8 +79,35 @@ pub fn generate(
             }
         }
     }
+    let own = |d: &Dependency| found.provides.iter().any(|p| p.name == d.name);
+    owners.retain(|owner| !own(owner));
     found.requires = &found.requires - &found.provides;
+    found.requires.extend(owners);
     Ok(found)
+}
+
+/// Where packages put lists of users.
+const SYSUSERS: &str = "usr/lib/sysusers.d/";
+
+/// What a line of a `sysusers.d` file (sysusers.d(5)) provides.
+fn accounts(line: &str) -> Vec<Dependency> {
+    let line = line.trim();
+    let mut words = line.split_whitespace();
+    let (Some(kind), Some(name)) = (words.next(), words.next()) else { return Vec::new() };
+    // Padded with zeros to whole groups: a version cannot have the `=` that base64 ends with otherwise.
+    let mut bytes = line.as_bytes().to_vec();
+    bytes.resize(bytes.len().next_multiple_of(3), 0);
+    let encoded = lazuli_rpm::base64::encode(&bytes);
+    let with_line = |what: String| Dependency::versioned(what, DependencyFlags::EQUAL, encoded.clone());
+    match kind {
+        // A user has a group of its name.
+        "u" | "u!" => vec![with_line(format!("user({name})")), Dependency::any(format!("group({name})"))],
+        "g" => vec![with_line(format!("group({name})"))],
+        "m" => {
+            words.next().map(|group| with_line(format!("groupmember({name}/{group})"))).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn head(store: &Store, digest: &Digest) -> Result<Vec<u8>, lazuli_store::Error> {
@@ -110,6 +151,33 @@ mod tests {
             ("plain", None),
         ] {
             assert_eq!(interpreter(line.as_bytes()).as_deref(), program, "{line}");
+        }
+    }
+
+    #[test]
+    fn users_are_provided_with_their_line_and_required_by_what_they_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let text = "# comment\nu _chrony - \"Chrony daemon\" /var/lib/chrony\ng spool 77\nm _chrony spool\n";
+        let list = Node::file(store.put(text.as_bytes()).unwrap(), text.len() as u64);
+        let file = Node::file(store.put(b"content").unwrap(), 7);
+        let entry = |node| Entry { node, marks: super::super::files::Marks::default(), capabilities: None };
+        let entries: BTreeMap<TreePath, Entry> = [
+            ("usr/lib/sysusers.d/chrony.conf", entry(list)),
+            ("var/lib/chrony/x", entry(file.clone().with_owner("_chrony", "spool"))),
+            ("etc/shadow-like", entry(file.with_owner("root", "shadow"))),
+        ]
+        .map(|(path, entry)| (TreePath::new(path).unwrap(), entry))
+        .into();
+        let found = generate(&entries, &store).unwrap();
+        let names: Vec<&str> = found.provides.iter().map(|d| d.name.as_str()).collect();
+        assert_eq!(names, ["group(_chrony)", "group(spool)", "groupmember(_chrony/spool)", "user(_chrony)"]);
+        assert_eq!(found.requires, [Dependency::any("group(shadow)")].into());
+        for provide in found.provides.iter().filter(|p| !p.evr.is_empty()) {
+            let line = lazuli_rpm::base64::decode(&provide.evr).unwrap();
+            let line = String::from_utf8(line).unwrap();
+            assert!(text.lines().any(|l| l == line.trim_end_matches('\0')), "{line}");
+            assert!(!provide.evr.contains('='));
         }
     }
 
