@@ -104,11 +104,14 @@ impl Work<'_> {
         }
         for (at, step) in steps.iter_mut().enumerate() {
             let Some(incoming) = &self.elements[at].add else { continue };
-            for action in &mut step.files {
-                let FileAction::Place { name, keep: keep @ Keep::No, .. } = action else { continue };
+            step.files.retain_mut(|action| {
+                let FileAction::Place { name, keep, .. } = action else { return true };
                 let index = name.rsplit('.').next().and_then(|i| i.parse().ok()).unwrap_or(usize::MAX);
-                *keep = incoming.keep.get(&index).copied().unwrap_or(Keep::No);
-            }
+                if *keep == Keep::No {
+                    *keep = incoming.keep.get(&index).copied().unwrap_or(Keep::No);
+                }
+                !incoming.left.contains(&index)
+            });
         }
         for ((at, hnum), states) in changed {
             if let Some(row) = self.rows.get(&hnum) {
@@ -189,7 +192,9 @@ impl Work<'_> {
                         first.keep.entry(other).or_insert(keep);
                         fate = Fate::Skip;
                     }
-                    Fate::New if first.beside.contains(&other) => fate = Fate::Skip,
+                    // One that has it as configuration is enough to leave alone what somebody wrote.
+                    _ if first.beside.contains(&other) => fate = Fate::Skip,
+                    Fate::New => drop(first.left.insert(other)),
                     _ => {}
                 }
                 continue;

@@ -28,6 +28,8 @@ pub(crate) struct Incoming {
     beside: HashSet<usize>,
     /// What becomes of the old file after all, because a later package has the path as configuration.
     keep: HashMap<usize, Keep>,
+    /// Files that stay as somebody wrote them after all, for the same reason.
+    left: HashSet<usize>,
 }
 
 /// An installed package that goes or shares a path.
@@ -211,6 +213,7 @@ fn arrange(elements: Vec<Element>, rows: &HashMap<u32, Row>) -> Result<Vec<Order
             skipped: HashSet::new(),
             beside: HashSet::new(),
             keep: HashMap::new(),
+            left: HashSet::new(),
         };
         result.push(Ordered { label, add: Some(add), remove });
     }
