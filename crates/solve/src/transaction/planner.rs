@@ -5,10 +5,12 @@
 //! as there is a solution, in this order:
 //!
 //! 1. where removals are allowed: every other installed package, or something in its place, is there;
-//! 2. replacements of installed packages by others that obsolete them;
-//! 3. the best version of what was asked for, and of what is to be upgraded; failing that the next best;
-//! 4. every installed package that is not upgraded stays exactly as it is;
-//! 5. weak dependencies of what is new.
+//! 2. where packages may become older: every installed package that does not become so;
+//! 3. replacements of installed packages by others that obsolete them;
+//! 4. the best version of what was asked for, and of what is to be upgraded; failing that the next best;
+//! 5. every installed package that is not upgraded stays exactly as it is;
+//! 6. new dependencies are there in their best versions;
+//! 7. weak dependencies of what is new.
 //!
 //! A wish that the solution at hand fulfils anyway costs nothing, so nearly always the solver runs once or twice.
 
@@ -72,7 +74,7 @@ impl Planner<'_, '_> {
             return Some(format!("`{}` is to be removed", record.nevra.name));
         }
         let older = record.nevra.evr < self.pool.package(there).nevra.evr;
-        let allowed = self.tasks.lower || self.tasks.explicit.contains(&index);
+        let allowed = self.tasks.lower || self.options.allow_erasing || self.tasks.explicit.contains(&index);
         (older && !allowed)
             .then(|| format!("it is older than {}, which is installed", self.pool.package(there).id()))
     }
@@ -125,6 +127,21 @@ impl Planner<'_, '_> {
         let mut seen = BTreeSet::new();
         any.retain(|&package| seen.insert(package));
         Root::any(&record.id(), any).with(Purpose::Stay)
+    }
+
+    /// That an installed package, or something in its place that is not older, is there.
+    fn rising(&self, index: Index) -> Root {
+        let mut root = self.slot(index);
+        let own = &self.pool.package(index).nevra;
+        if let Formula::Any(set) = &root.formula {
+            let older = |i: Index| {
+                let other = &self.pool.package(i).nevra;
+                other.name == own.name && other.evr < own.evr
+            };
+            let rest = set.iter().copied().filter(|&i| !older(i)).collect();
+            root = Root::any(&root.text, rest).with(Purpose::Stay);
+        }
+        root
     }
 
     /// Searches.
@@ -197,6 +214,12 @@ impl Planner<'_, '_> {
         let mut going: BTreeSet<Index> = refused.iter().map(|&place| loose[place].0).collect();
         let mut coming: BTreeSet<Index> = BTreeSet::new();
 
+        if self.options.allow_erasing && !self.tasks.lower {
+            let slots = staying.iter().filter(|index| !going.contains(index));
+            let rising: Vec<Root> = slots.map(|&index| self.rising(index)).collect();
+            search.extend(&mut accepted, &mut chosen, &rising, &none);
+        }
+
         let replacements: Vec<Root> = self
             .tasks
             .replacements
@@ -229,6 +252,12 @@ impl Planner<'_, '_> {
             .collect();
         search.extend(&mut accepted, &mut chosen, &stay, &none);
 
+        // These wishes are no reasons for anything to be there: they are only about versions.
+        let versions: Vec<Root> = self.newest(&chosen);
+        let count = accepted.len();
+        search.extend(&mut accepted, &mut chosen, &versions, &none);
+        accepted.truncate(count);
+
         // What was asked for explains more than what merely stays.
         accepted.sort_by_key(|root| root.purpose);
         let mut whys = explain(self.pool, &chosen, &accepted, false);
@@ -246,6 +275,17 @@ impl Planner<'_, '_> {
         }
         tracing::debug!(packages = self.pool.len(), runs = search.runs, "searched for a plan");
         Ok(Outcome { chosen, whys, roots: accepted, skips, skipped })
+    }
+
+    /// That new dependencies are there in their best versions, where they are not.
+    fn newest(&self, chosen: &BTreeSet<Index>) -> Vec<Root> {
+        let new = chosen.iter().filter(|&&index| !self.pool.package(index).is_installed());
+        let mut names: Vec<&str> = new.map(|&index| self.pool.package(index).nevra.name.as_str()).collect();
+        names.sort_unstable();
+        let fresh = names.into_iter().filter(|name| !self.pool.is_name_installed(name));
+        let best = |name: &str| self.pool.named(name).iter().copied().find(|&i| self.forbid(i).is_none());
+        let open = fresh.filter_map(best).filter(|index| !chosen.contains(index));
+        open.map(|index| Root::any(&self.pool.package(index).id(), vec![index])).collect()
     }
 
     /// Whether a goal is about something of which no version is installed.

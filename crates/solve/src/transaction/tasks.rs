@@ -42,7 +42,7 @@ pub(crate) struct Tasks {
     /// Packages asked for in so many words, which may be older than what is installed.
     pub(crate) explicit: BTreeSet<Index>,
     pub(crate) marks: BTreeMap<Index, Keep>,
-    /// Whether packages may become older.
+    /// Whether the jobs make packages older.
     pub(crate) lower: bool,
     /// Whether what requires a removed package may go too.
     pub(crate) removal: bool,
@@ -71,8 +71,7 @@ struct Bounds<'b> {
 impl Reader<'_, '_> {
     /// Reads all jobs.
     pub(crate) fn read(&self, jobs: &[Job]) -> Result<Tasks, TransactionError> {
-        let mut tasks = Tasks { lower: self.options.allow_erasing, ..Tasks::default() };
-        tasks.removal = self.options.allow_erasing;
+        let mut tasks = Tasks { removal: self.options.allow_erasing, ..Tasks::default() };
         for job in jobs {
             self.job(job, &mut tasks)?;
         }
