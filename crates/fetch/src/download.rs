@@ -311,6 +311,8 @@ fn describe(url: &str, failure: Failure, attempts: u32, options: &Options) -> Er
         }
         Failure::Redirects => Error::Redirects { url: address, limit: options.redirects },
         Failure::Address(reason) => Error::Address { url: address, reason },
+        Failure::Tls(reason) => Error::Tls { url: address, reason },
+        Failure::Setup(reason) => Error::Setup { url: address, reason },
         Failure::Range => Error::Unreachable { url: address, reason: "no usable range".into(), attempts },
     }
 }

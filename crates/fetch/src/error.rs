@@ -82,6 +82,22 @@ pub enum Error {
         /// The digest of what arrived.
         actual: Digest,
     },
+    /// No secure connection to the server.
+    #[error("{url}: no secure connection: {reason}")]
+    Tls {
+        /// The address.
+        url: String,
+        /// What is wrong, usually with its certificate.
+        reason: String,
+    },
+    /// A connection that cannot be tried as it was configured.
+    #[error("{url} cannot be asked: {reason}")]
+    Setup {
+        /// The address.
+        url: String,
+        /// What is wrong with the proxy or the certificates that are to be used.
+        reason: String,
+    },
     /// Something that is not an address.
     #[error("`{url}` cannot be fetched: {reason}")]
     Address {
@@ -105,6 +121,22 @@ impl Error {
     /// Whether the servers answered that they do not carry the content (any more).
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound(_))
+    }
+
+    /// What happened, without the advice for users of `lazuli`: for programs with other settings.
+    pub fn plain(&self) -> String {
+        match self {
+            Self::Unreachable { url, reason, attempts } => {
+                format!("cannot reach {url}: {reason} ({attempts} attempts)")
+            }
+            Self::Status { url, status } => format!("{url}: the server answered {status}"),
+            Self::Redirects { url, limit } => format!("{url}: redirected more than {limit} times"),
+            Self::Digest { url, expected, actual } => format!(
+                "{url}: expected sha256 {expected}, got {actual}; it was damaged or changed on the mirror or on \
+                 its way, and was thrown away"
+            ),
+            other => other.to_string(),
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! One HTTP exchange.
 
-use crate::Options;
+use crate::connection::{Connection, Family, Throttle};
+use crate::{Options, source};
 use std::io::Read;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Who we say we are.
@@ -22,6 +24,10 @@ pub(crate) enum Failure {
     Address(String),
     /// The server cannot continue where we want to.
     Range,
+    /// No secure connection: a certificate that nobody vouches for, a protocol that is not spoken.
+    Tls(String),
+    /// The connection cannot even be tried: a proxy or a certificate of ours is not usable.
+    Setup(String),
 }
 
 impl Failure {
@@ -54,12 +60,20 @@ pub(crate) struct Body {
     min_rate: u64,
     since: Instant,
     got: u64,
+    throttle: Option<Arc<Throttle>>,
 }
 
 impl Body {
     /// Reads some bytes; 0 at the end.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+    pub(crate) fn read(&mut self, mut buffer: &mut [u8]) -> Result<usize, Failure> {
+        if let Some(throttle) = &self.throttle {
+            let step = throttle.step().min(buffer.len());
+            buffer = &mut buffer[..step];
+        }
         let n = self.reader.read(buffer).map_err(|e| Failure::Network(describe_io(&e)))?;
+        if let Some(throttle) = &self.throttle {
+            throttle.wait(n);
+        }
         self.got += n as u64;
         if self.since.elapsed() >= self.window {
             if n > 0 && self.got < self.min_rate {
@@ -72,36 +86,32 @@ impl Body {
     }
 }
 
-/// An HTTP client with a connection pool, shared by all downloads.
+/// An HTTP client with a connection pool, shared by all downloads. It is set up when it is used first: most
+/// runs need none.
 pub(crate) struct Client {
-    agent: ureq::Agent,
-    window: Duration,
-    min_rate: u64,
+    agent: OnceLock<Result<ureq::Agent, String>>,
+    options: Options,
+    throttle: Option<Arc<Throttle>>,
 }
 
 impl Client {
     pub(crate) fn new(options: &Options) -> Self {
-        let config = ureq::Agent::config_builder()
-            .user_agent(USER_AGENT)
-            // The digests are of what the mirror stores, so nothing may be packed on the way.
-            .accept_encoding("identity")
-            .http_status_as_error(false)
-            .max_redirects(options.redirects)
-            .max_idle_connections(options.parallel)
-            .max_idle_connections_per_host(options.parallel)
-            .timeout_resolve(Some(options.connect_timeout))
-            .timeout_connect(Some(options.connect_timeout))
-            .timeout_send_request(Some(options.read_timeout))
-            .timeout_recv_response(Some(options.read_timeout))
-            .timeout_per_read(Some(options.read_timeout))
-            .timeout_per_write(Some(options.read_timeout))
-            .build();
-        Self { agent: config.new_agent(), window: options.rate_window, min_rate: options.min_rate }
+        let throttle = options.connection.rate_limit.map(|rate| Arc::new(Throttle::new(rate)));
+        Self { agent: OnceLock::new(), options: options.clone(), throttle }
+    }
+
+    fn agent(&self) -> Result<&ureq::Agent, Failure> {
+        let agent = self.agent.get_or_init(|| agent(&self.options));
+        agent.as_ref().map_err(|reason| Failure::Setup(reason.clone()))
     }
 
     /// Asks for the content of `url` from byte `from` on.
     pub(crate) fn get(&self, url: &str, from: u64, validator: Option<&str>) -> Result<Answer, Failure> {
-        let mut request = self.agent.get(url);
+        let (authorization, url) = self.options.connection.authorization(url);
+        let mut request = self.agent()?.get(source::escaped(&url));
+        if let Some(authorization) = authorization {
+            request = request.header("Authorization", authorization);
+        }
         if from > 0 {
             request = request.header("Range", format!("bytes={from}-"));
             if let Some(validator) = validator {
@@ -127,13 +137,43 @@ impl Client {
             .map(str::to_owned);
         let body = Body {
             reader: Box::new(response.into_body().into_reader()),
-            window: self.window,
-            min_rate: self.min_rate,
+            window: self.options.rate_window,
+            // Who is held back by us is not stalled.
+            min_rate: self.throttle.as_ref().map_or(self.options.min_rate, |_| 1),
             since: Instant::now(),
             got: 0,
+            throttle: self.throttle.clone(),
         };
         Ok(Answer { start, total, validator, body })
     }
+}
+
+fn agent(options: &Options) -> Result<ureq::Agent, String> {
+    let connection: &Connection = &options.connection;
+    let family = match connection.family {
+        Family::Any => ureq::config::IpFamily::Any,
+        Family::V4 => ureq::config::IpFamily::Ipv4Only,
+        Family::V6 => ureq::config::IpFamily::Ipv6Only,
+    };
+    let config = ureq::Agent::config_builder()
+        .user_agent(connection.user_agent.as_deref().unwrap_or(USER_AGENT))
+        // The digests are of what the mirror stores, so nothing may be packed on the way.
+        .accept_encoding("identity")
+        .http_status_as_error(false)
+        .ip_family(family)
+        .proxy(connection.proxy()?)
+        .tls_config(connection.tls()?)
+        .max_redirects(options.redirects)
+        .max_idle_connections(options.parallel)
+        .max_idle_connections_per_host(options.parallel)
+        .timeout_resolve(Some(options.connect_timeout))
+        .timeout_connect(Some(options.connect_timeout))
+        .timeout_send_request(Some(options.read_timeout))
+        .timeout_recv_response(Some(options.read_timeout))
+        .timeout_per_read(Some(options.read_timeout))
+        .timeout_per_write(Some(options.read_timeout))
+        .build();
+    Ok(config.new_agent())
 }
 
 /// Reads `bytes START-END/TOTAL`; the total may be `*`.
@@ -156,6 +196,10 @@ fn describe(error: ureq::Error) -> Failure {
         ureq::Error::Http(reason) => Failure::Address(reason.to_string()),
         ureq::Error::HostNotFound => Failure::Network("the host name is not known".into()),
         ureq::Error::Timeout(what) => Failure::Network(timeout(what)),
+        ureq::Error::Tls(reason) => Failure::Tls(reason.to_owned()),
+        ureq::Error::Rustls(e) => Failure::Tls(e.to_string()),
+        // Certificates that are refused come this way.
+        ureq::Error::Io(e) if e.kind() == std::io::ErrorKind::InvalidData => Failure::Tls(e.to_string()),
         ureq::Error::Io(e) => Failure::Network(describe_io(&e)),
         other => Failure::Network(other.to_string()),
     }

@@ -20,12 +20,14 @@
 //! - "Not found" is kept apart from all other failures, because it is an answer: the mirror does not
 //!   carry this version any more. All requests are asked before it is reported.
 
+mod connection;
 mod download;
 mod error;
 mod http;
 mod partial;
 mod source;
 
+pub use connection::{ClientCertificate, Connection, Family, Login, Proxy, Roots};
 pub use error::{Error, Missing, Result};
 
 use lazuli_store::{Digest, Store};
@@ -108,6 +110,8 @@ pub struct Options {
     pub min_rate: u64,
     /// Redirects that are followed.
     pub redirects: u32,
+    /// How servers are reached.
+    pub connection: Connection,
 }
 
 impl Default for Options {
@@ -121,6 +125,7 @@ impl Default for Options {
             rate_window: Duration::from_secs(60),
             min_rate: 4096,
             redirects: 5,
+            connection: Connection::default(),
         }
     }
 }

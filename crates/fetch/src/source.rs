@@ -47,6 +47,20 @@ pub(crate) fn redact(url: &str) -> String {
     }
 }
 
+/// The address with everything escaped that must not stand in one (RFC 3986). An escape that is there already
+/// stays as it is.
+pub(crate) fn escaped(url: &str) -> String {
+    let mut out = String::with_capacity(url.len());
+    for byte in url.bytes() {
+        if byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +74,11 @@ mod tests {
         for url in ["ftp://a/b", "a/b", "file://a/b", ""] {
             assert!(matches!(Source::parse(url), Err(Error::Address { .. })), "{url}");
         }
+    }
+
+    #[test]
+    fn what_must_not_stand_in_an_address_is_escaped() {
+        assert_eq!(escaped("http://a/b~1+2^3%20 \u{e4}"), "http://a/b~1+2%5E3%20%20%C3%A4");
     }
 
     #[test]
