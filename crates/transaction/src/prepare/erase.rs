@@ -55,7 +55,17 @@ impl Work<'_> {
         }
         let root = self.root;
         let by = |algorithm| disk_digest(root, &real, algorithm);
-        let save = found.as_ref().is_some_and(|f| fate::save_erased(&file, &f.with(&by)));
+        // Of several owners that go, one that has it as configuration is enough to keep it.
+        let mut owners = vec![file.clone()];
+        for (other, index) in self.owners.get(&real).into_iter().flatten() {
+            if let Some(row) = self.rows.get(other).filter(|row| row.goes.is_some())
+                && row.installed.state(*index) == FileState::Normal
+            {
+                owners.extend(row.files.get(*index).cloned());
+            }
+        }
+        let changed = |f: &super::decide::Found| owners.iter().any(|o| fate::save_erased(o, &f.with(&by)));
+        let save = found.as_ref().is_some_and(changed);
         let stage = self.mount(&real)?;
         Ok(Some(EraseAction::File {
             path: file.path,
