@@ -50,7 +50,9 @@ pub fn generate(
             }
         }
         let Kind::File { digest, size } = &entry.node.kind else { continue };
-        if path.as_str().starts_with(SYSUSERS) && path.as_str().ends_with(".conf") {
+        if path.as_str().starts_with(SYSUSERS)
+            && path.file_name().rsplit_once('.').is_some_and(|(_, e)| e == "conf")
+        {
             let text = store.read(digest)?;
             found.provides.extend(String::from_utf8_lossy(&text).lines().flat_map(accounts));
         }
