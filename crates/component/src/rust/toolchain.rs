@@ -113,7 +113,7 @@ impl Toolchain {
             return sandbox.bind(&self.sysroot, PLACE, read);
         }
         let mut sandbox = sandbox.bind(LOADER, &format!("{LIBRARIES}/ld.so"), read);
-        for part in ["bin/rustc", "bin/cargo", "lib/rustlib"] {
+        for part in ["bin/rustc", "bin/cargo", "lib"] {
             sandbox = sandbox.bind(self.sysroot.join(part), &format!("{PLACE}/{part}"), read);
         }
         for (i, directory) in self.libraries.iter().enumerate() {
@@ -127,8 +127,8 @@ impl Toolchain {
         let prefix = if self.libraries.is_empty() {
             String::new()
         } else {
-            let path: Vec<String> = (0..self.libraries.len()).map(|i| format!("{LIBRARIES}/{i}")).collect();
-            format!("{LIBRARIES}/ld.so --library-path {} ", path.join(":"))
+            let places = (0..self.libraries.len()).map(|i| format!(":{LIBRARIES}/{i}"));
+            format!("{LIBRARIES}/ld.so --library-path {PLACE}/lib{} ", places.collect::<String>())
         };
         let script = |program: &str, more: &str| {
             format!("#!/bin/sh\nexec {prefix}{PLACE}/bin/{program}{more} \"$@\"\n")
@@ -218,7 +218,8 @@ mod tests {
         let own = one(Vec::new()).scripts()[1].1.clone();
         assert_eq!(own, "#!/bin/sh\nexec /toolchain/bin/cargo \"$@\"\n");
         let shared = one(vec!["/usr/lib64".into(), "/usr/lib".into()]).scripts()[0].1.clone();
-        let wanted = "exec /toolchain-libraries/ld.so --library-path /toolchain-libraries/0:/toolchain-libraries/1 /toolchain/bin/rustc";
+        let wanted = "exec /toolchain-libraries/ld.so --library-path \
+             /toolchain/lib:/toolchain-libraries/0:/toolchain-libraries/1 /toolchain/bin/rustc";
         assert!(shared.contains(wanted), "{shared}");
     }
 }
