@@ -105,7 +105,7 @@ fn failed(name: Name, error: &Error, out: &Output) -> ExitCode {
 /// Messages of the crates below: nothing unless asked.
 fn start_log(verbose: u8) {
     let level = match verbose {
-        0 => "warn",
+        0 => "error",
         1 => "info",
         _ => "debug",
     };

@@ -22,6 +22,19 @@ fn typing_errors_are_answered() {
 }
 
 #[test]
+fn options_may_be_repeated_and_abbreviated() {
+    let world = World::new();
+    // The test harness names the root once already.
+    let root = world.root();
+    let root = root.to_str().expect("UTF-8");
+    for name in ["lapis", "tdnf", "dnf"] {
+        world
+            .run_as(name, &["-y", "repolist", "-y", "-installroot", root, "--assumey", "--quiet", "-q"], "")
+            .ok();
+    }
+}
+
+#[test]
 fn names_decide() {
     let world = World::new();
     assert!(world.run_as("tdnf", &["--version"], "").ok().out.starts_with("tdnf "));

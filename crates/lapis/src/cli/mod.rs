@@ -42,5 +42,7 @@ pub struct Cli {
 
 /// The definition, for parsing and for what is generated from it.
 pub fn command(name: Name) -> clap::Command {
-    Cli::command().name(name.as_str()).bin_name(name.as_str())
+    // An option that is given twice counts as it was given last, as with tdnf and dnf.
+    let lenient = |command: clap::Command| command.args_override_self(true).infer_long_args(true);
+    lenient(Cli::command()).mut_subcommands(lenient).name(name.as_str()).bin_name(name.as_str())
 }

@@ -158,6 +158,15 @@ fn marks(t: &Transaction) -> String {
     marks
 }
 
+/// A command line that fits into a table; `history info` has all of it.
+fn shortened(command: &str) -> String {
+    const WIDTH: usize = 48;
+    if command.chars().count() <= WIDTH {
+        return command.to_owned();
+    }
+    command.chars().take(WIDTH - 2).chain("..".chars()).collect()
+}
+
 fn altered(t: &Transaction) -> usize {
     t.elements.iter().filter(|e| e.action != Action::Replaced).count()
 }
@@ -176,7 +185,7 @@ fn list(out: &Output, all: &[Transaction]) {
     for t in all {
         table.row([
             t.id.to_string(),
-            t.command.clone(),
+            shortened(&t.command),
             time::minute(t.started),
             actions(t),
             altered(t).to_string(),
