@@ -20,12 +20,14 @@ pub enum Materialise {
 }
 
 /// Writes the tree below the directory `dir`. Devices are left out; setuid bits too.
+///
+/// A path below a symbolic link of the tree (`/var/run/x` where `/var/run` is a link to `/run`) goes where
+/// the link leads inside the tree. The link on disk is never followed: it would lead out of `dir`.
 pub fn materialise(tree: &Tree, store: &Store, dir: &Path, how: Materialise) -> Result<()> {
     fs::create_dir_all(dir)?;
-    let full = |path: &TreePath| dir.join(path.as_str());
     let mut modes = Vec::new();
     for (path, node) in tree.iter() {
-        let to = full(path);
+        let to = dir.join(place(tree, path)?.as_str());
         if let Some(parent) = to.parent() {
             // Cheap when it exists, which it nearly always does: parents sort first.
             if !parent.is_dir() {
@@ -65,13 +67,31 @@ pub fn materialise(tree: &Tree, store: &Store, dir: &Path, how: Materialise) -> 
     }
     for (path, node) in tree.iter() {
         if let Kind::HardLink { to } = &node.kind {
-            fs::hard_link(full(to), full(path))?;
+            fs::hard_link(dir.join(place(tree, to)?.as_str()), dir.join(place(tree, path)?.as_str()))?;
         }
     }
     for (path, mode) in modes {
         fs::set_mode(path, mode)?;
     }
     Ok(())
+}
+
+/// Where `path` lies once the links among its parents are followed inside the tree.
+fn place(tree: &Tree, path: &TreePath) -> Result<TreePath> {
+    let parents = std::iter::successors(path.parent(), TreePath::parent);
+    // The outermost one. Parents that the tree does not list are directories.
+    let Some(odd) = parents.filter(|p| tree.get(p).is_some_and(|n| !n.is_directory())).last() else {
+        return Ok(path.clone());
+    };
+    let wrong = || Error::Parent { path: path.clone(), parent: odd.clone() };
+    let (target, node) = tree.resolve(&odd).ok_or_else(wrong)?;
+    if !node.is_directory() {
+        return Err(wrong());
+    }
+    let rest = path.as_str()[odd.as_str().len()..].trim_start_matches('/');
+    let moved = target.join(rest).map_err(|source| Error::Path { entry: path.to_string(), source })?;
+    // `target` has no link in it, so what is left to look at becomes shorter each time.
+    place(tree, &moved)
 }
 
 /// EMLINK, the same number on every Linux architecture.

@@ -53,6 +53,14 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// Something lies below what is neither a directory nor a link to one.
+    #[error("{path} lies below {parent}, which is neither a directory nor a link to one in the tree")]
+    Parent {
+        /// The path.
+        path: TreePath,
+        /// What should be a directory.
+        parent: TreePath,
+    },
     /// A user or group name has no number.
     #[error(
         "{path} belongs to {what} `{name}`, which the image does not define; add a sysusers.d line for it"

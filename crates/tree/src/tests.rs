@@ -35,6 +35,29 @@ fn links_are_followed_in_every_component() {
 }
 
 #[test]
+fn a_link_in_a_tree_never_leads_out_of_the_directory_it_is_written_to() {
+    let (dir, store) = store();
+    let outside = dir.path().join("outside");
+    lazuli_fs::create_dir_all(&outside).unwrap();
+    let file = || Node::file(store.put(b"x").unwrap(), 1);
+    let mut tree = Tree::new();
+    tree.insert(path("run"), Node::directory());
+    tree.insert(path("var"), Node::directory());
+    // As base-files and a package with a file in the old place have it.
+    tree.insert(path("var/run"), Node::symlink("/run"));
+    tree.insert(path("var/run/x/y"), file());
+    let inside = dir.path().join("inside");
+    materialise(&tree, &store, &inside, Materialise::HardLink).unwrap();
+    assert_eq!(lazuli_fs::read(inside.join("run/x/y")).unwrap(), b"x");
+    // A link that leads nowhere inside the tree, but somewhere on this machine.
+    tree.insert(path("out"), Node::symlink(outside.to_str().unwrap()));
+    tree.insert(path("out/x"), file());
+    let error = materialise(&tree, &store, &dir.path().join("second"), Materialise::Copy).unwrap_err();
+    assert!(error.to_string().starts_with("/out/x lies below /out, "), "{error}");
+    assert_eq!(lazuli_fs::read_dir(&outside).unwrap(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
 fn two_owners_of_different_content_are_named() {
     let one: Tree = [(path("etc/x"), Node::file(Digest::of(b"1"), 1))].into_iter().collect();
     let two: Tree = [(path("etc/x"), Node::file(Digest::of(b"2"), 1))].into_iter().collect();
