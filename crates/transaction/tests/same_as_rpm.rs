@@ -95,8 +95,18 @@ fn build(lab: &Lab, at: usize, version: &Version) -> PathBuf {
             // anew here, while RPM removes old files last and still finds it.
             ("/usr/share/d", _) => spec.directory(path),
             ("/var/log/ghost", 0..=3) => spec.ghost(path),
-            (_, 0) | ("/etc/one.conf", _) => spec.config(path, &text, false),
-            (_, 1) | ("/etc/two.conf", _) => spec.config(path, &text, true),
+            ("/etc/one.conf", _) => spec.config(path, &text, false),
+            ("/etc/two.conf", _) => spec.config(path, &text, true),
+            // Configuration in one version and not in another, but of one package only: of two owners that
+            // do not agree RPM believes the one that its order makes the last.
+            ("/usr/share/d/e/h", kind) => {
+                let path = format!("{path}-{}", version.name);
+                match kind {
+                    0..=2 => spec.config(&path, &text, false),
+                    3..=4 => spec.config(&path, &text, true),
+                    _ => spec.file(&path, &text),
+                }
+            }
             ("/opt/x", 2) => spec.symlink(path, ["y", "z"][file.content]),
             // No fifos: RPM waits for ever when it opens one to compare it.
             // Nobody else has these: which of two packages comes last decides who has the links.
@@ -178,7 +188,9 @@ fn step(
         }
         Action::Edit(path) | Action::Delete(path) => {
             for root in [ours, theirs] {
-                let path = root.join(PATHS[*path].trim_start_matches('/'));
+                // Of those that each package has for itself, the first one's.
+                let path = PATHS[*path].trim_start_matches('/');
+                let path = root.join(if path.ends_with("/h") { format!("{path}-0") } else { path.into() });
                 // In the place of a directory it would stop RPM in the midst of a package.
                 if path.is_dir() || path.ends_with("usr/share/d") {
                     continue;
