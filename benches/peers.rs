@@ -120,7 +120,7 @@ const QUESTIONS: [Question; 7] = [
         name: "install-cold",
         text: "`core` into an empty root, nothing cached",
         prepare: |peer| Some(clean(peer)),
-        measured: |peer| install(peer),
+        measured: |peer| Some(install(peer)),
     },
     Question {
         name: "install-warm",
@@ -135,7 +135,7 @@ const QUESTIONS: [Question; 7] = [
                 _ => format!("{warm}; {command} install --downloadonly $(cat /build/core)"),
             })
         },
-        measured: |peer| install(peer),
+        measured: |peer| Some(install(peer)),
     },
     Question {
         name: "update",
@@ -164,8 +164,8 @@ const QUESTIONS: [Question; 7] = [
     },
 ];
 
-fn install(peer: Peer) -> Option<String> {
-    Some(match command(peer, "core") {
+fn install(peer: Peer) -> String {
+    match command(peer, "core") {
         // rpm has no downloads: it begins with the files.
         None => format!(
             "rpm --root /build/{peer}/root --dbpath /usr/lib/sysimage/rpm --nosignature -i \
@@ -175,7 +175,7 @@ fn install(peer: Peer) -> Option<String> {
             format!("{command} install --no-recommends $(cat /build/core)")
         }
         Some(command) => format!("{command} install $(cat /build/core)"),
-    })
+    }
 }
 
 fn main() {

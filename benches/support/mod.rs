@@ -174,7 +174,7 @@ fn generations(work: &Path, repository: &Path) {
                 evr: Evr::new(None, version.to_string(), "1"),
                 arch: "noarch".into(),
             };
-            let file = format!("{}.rpm", nevra);
+            let file = format!("{nevra}.rpm");
             let mut builder =
                 Builder { nevra, license: "MIT".into(), build_time: 1_700_000_000, ..Builder::default() };
             builder.summary = "Package of a measurement".into();

@@ -1,7 +1,6 @@
 //! What can go wrong with a repository.
 
 use lazuli_repo::Lack;
-use lazuli_rpm::Nevra;
 use std::path::PathBuf;
 
 /// Why a repository or a package of it cannot be used.
@@ -86,7 +85,7 @@ pub enum Error {
     /// Past its expiry date.
     #[error(
         "repository {repository}: its metadata expired {ago} ago; either its publisher stopped updating it, \
-         or somebody holds back newer metadata (is the clock of this machine right?)", ago = age(.seconds)
+         or somebody holds back newer metadata (is the clock of this machine right?)", ago = age(*.seconds)
     )]
     Expired {
         /// Its id.
@@ -136,7 +135,7 @@ pub enum Error {
         /// Where it lies.
         location: String,
         /// What the metadata says.
-        expected: Nevra,
+        expected: String,
         /// What its header says.
         found: String,
     },
@@ -145,7 +144,7 @@ pub enum Error {
 /// The result of a question to a repository.
 pub type Result<T> = std::result::Result<T, Error>;
 
-fn age(seconds: &i64) -> String {
+fn age(seconds: i64) -> String {
     match seconds {
         ..120 => format!("{seconds} seconds"),
         120..7200 => format!("{} minutes", seconds / 60),

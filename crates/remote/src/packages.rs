@@ -96,7 +96,7 @@ impl Remote {
             return Err(Error::OtherPackage {
                 repository: repository.id().to_owned(),
                 location: record.location.to_string(),
-                expected: record.nevra.clone(),
+                expected: record.id(),
                 found,
             });
         }

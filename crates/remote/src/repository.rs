@@ -65,15 +65,14 @@ impl Repository {
         }
         let digest = self.part("filelists")?;
         let path = self.dir.join(format!("{digest}.files"));
-        let index = match Index::open(&path, &digest)? {
-            Some(index) => index,
-            None => {
-                let primary = self.open(remote, "primary")?;
-                let filelists = self.open(remote, "filelists")?;
-                let packages = parse_packages(&primary, Some(&filelists), None)
-                    .map_err(|source| self.metadata(source))?;
-                make(&path, &digest, &packages, self.id())?
-            }
+        let index = if let Some(index) = Index::open(&path, &digest)? {
+            index
+        } else {
+            let primary = self.open(remote, "primary")?;
+            let filelists = self.open(remote, "filelists")?;
+            let packages =
+                parse_packages(&primary, Some(&filelists), None).map_err(|source| self.metadata(source))?;
+            make(&path, &digest, &packages, self.id())?
         };
         // Whoever was faster made the same.
         let _ = self.full.set(index);

@@ -186,15 +186,14 @@ fn finish(
     let metadata = |source| Error::Metadata { repository: config.id.clone(), source };
     let digest = verified.repomd().part("primary").map_err(metadata)?.checksum;
     let path = dir.join(format!("{digest}.index"));
-    let index = match Index::open(&path, &digest)? {
-        Some(index) => index,
-        None => {
-            let primary = open_part(remote, config, &verified, &bases, "primary")?;
-            let packages = parse(&primary).map_err(metadata)?;
-            let index = make(&path, &digest, &packages, &config.id)?;
-            forget(dir, &verified);
-            index
-        }
+    let index = if let Some(index) = Index::open(&path, &digest)? {
+        index
+    } else {
+        let primary = open_part(remote, config, &verified, &bases, "primary")?;
+        let packages = parse(&primary).map_err(metadata)?;
+        let index = make(&path, &digest, &packages, &config.id)?;
+        forget(dir, &verified);
+        index
     };
     Ok(Repository {
         config: config.clone(),

@@ -62,11 +62,10 @@ pub fn check(
             }
             (state.version, state.repomd) = (Some(version), Some(digest));
         }
-        Some(_) => {}
         None if config.requires(Lack::Version) => {
             return Err(lacks("gives its metadata no version", Lack::Version));
         }
-        None => {}
+        _ => {}
     }
     // 3.
     match content.expires {

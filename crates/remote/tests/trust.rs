@@ -88,6 +88,7 @@ impl World {
         Remote::new(&self.path("cache"), &self.path("state"), now, Arc::new(Silent)).expect("a cache")
     }
 
+    #[allow(clippy::result_large_err)] // Nothing here is hot.
     fn names(&self, config: &RepoConfig, now: i64, freshness: Freshness) -> Result<Vec<String>, Error> {
         let repository = self.remote(now).open(config, freshness)?;
         let index = repository.index();

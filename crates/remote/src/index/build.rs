@@ -213,7 +213,9 @@ impl Builder {
                 number(&mut table, group[0].0);
                 number(&mut table, (postings.len() / 4) as u32);
                 number(&mut table, group.len() as u32);
-                group.iter().for_each(|(_, value)| number(&mut postings, *value));
+                for (_, value) in group {
+                    number(&mut postings, *value);
+                }
             }
             table
         });
