@@ -144,6 +144,7 @@ fn copy(from: &Path, to: &Path) {
             copy(&entry, &to.join(entry.file_name().expect("a name")));
         }
     } else {
+        fs::create_dir_all(to.parent().expect("a parent")).expect("a directory");
         fs::copy(from, to).expect("a file");
     }
 }
@@ -329,6 +330,7 @@ echo "== check"; lapis check 2>&1; echo "status $?"
 echo "== history"; lapis history list 2>&1
 echo "== again"; lapis -y update 2>&1; echo "status $?"; hello; rpm -q hello hello-data hello-brake --qf '%{version}\n'
 echo "== verify again"; rpm -Va
+exit 0
 "#;
 
 fn is_whole(got: &Sections) {
