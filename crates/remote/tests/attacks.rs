@@ -85,7 +85,7 @@ fn a_key_of_another_repository_counts_for_nothing() {
     let (ours, theirs) = (World::new(), World::new());
     let mut config = ours.config();
     config.gpg_keys = theirs.config().gpg_keys;
-    ours.refuses(&config, NOW, &["not signed by a key of this repository"]);
+    ours.refuses(&config, NOW, &["not signed by a key this repository is trusted with"]);
 }
 
 #[test]

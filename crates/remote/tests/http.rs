@@ -42,6 +42,9 @@ fn server(world: &World) -> Server {
     Server::start(move |asked| honest(&root, asked))
 }
 
+/// A server's idea of an answer.
+type Decide = fn(&Path, &Asked) -> Answer;
+
 const EXPECTED: [&str; 2] = ["a-1-1.noarch", "b-1-1.noarch"];
 
 #[test]
@@ -63,7 +66,6 @@ fn what_is_cached_is_not_asked_for_again() {
 fn the_next_mirror_helps_where_one_fails_lies_or_dawdles() {
     let world = World::new();
     let good = server(&world);
-    type Decide = fn(&Path, &Asked) -> Answer;
     let bad: [Decide; 5] = [
         |_, _| Answer::Status(503),
         |_, _| Answer::Status(404),
@@ -74,7 +76,7 @@ fn the_next_mirror_helps_where_one_fails_lies_or_dawdles() {
     for decide in bad {
         let root = world.path("repo");
         let first = Server::start(move |asked| decide(&root, asked));
-        let _ = std::fs::remove_dir_all(world.path("cache"));
+        let _ = fs::remove_dir_all(world.path("cache"));
         let config = at(&world, &[&first.url, &good.url]);
         assert_eq!(world.names(&config, NOW, Freshness::Now).unwrap(), EXPECTED);
         assert!(!first.asked().is_empty());
@@ -88,7 +90,7 @@ fn the_next_mirror_helps_where_one_fails_lies_or_dawdles() {
         }
         other => other,
     });
-    let _ = std::fs::remove_dir_all(world.path("cache"));
+    let _ = fs::remove_dir_all(world.path("cache"));
     let config = at(&world, &[&first.url, &good.url]);
     assert_eq!(world.names(&config, NOW, Freshness::Now).unwrap(), EXPECTED);
 }
@@ -159,7 +161,7 @@ fn a_package_that_breaks_off_is_continued_by_the_next_run() {
     let world = World::new();
     let root = world.path("repo");
     let server = Server::start(move |asked| match honest(&root, asked) {
-        Answer::Content(bytes) if asked.path.ends_with(".rpm") && asked.range.is_none() => {
+        Answer::Content(bytes) if asked.path.contains(".rpm") && asked.range.is_none() => {
             Answer::Broken(bytes, 400)
         }
         other => other,
@@ -167,7 +169,7 @@ fn a_package_that_breaks_off_is_continued_by_the_next_run() {
     let config = at(&world, &[&server.url]);
     let remote = world.remote(NOW);
     let error = fetch_a(&remote, &config).unwrap_err().to_string();
-    assert!(error.contains("400 of") && !error.contains("LAZULI"), "{error}");
+    assert!(error.contains("cannot reach") && !error.contains("LAZULI"), "{error}");
     assert_eq!(content(fetch_a(&remote, &config).unwrap()), package(&world));
     assert_eq!(server.asked().last().unwrap().range, Some(400));
 }
@@ -179,7 +181,7 @@ fn cached(remote: &Remote, config: &RepoConfig) -> PathBuf {
 
 /// Changes a file without its times telling: what a disk does, or somebody who means it.
 fn damage(path: &Path) {
-    let times = std::fs::metadata(path).unwrap().modified().unwrap();
+    let times = fs::metadata(path).unwrap().modified().unwrap();
     edit(path, |bytes| bytes[300] ^= 1);
     std::fs::File::options().write(true).open(path).unwrap().set_modified(times).unwrap();
 }
