@@ -144,7 +144,12 @@ impl Keys {
     }
 }
 
+/// Makes the directory if it is not there. One that is there keeps its mode: it may be a home directory, or
+/// `/tmp`; the secret files in it have modes of their own.
 fn make_private_dir(dir: &Path) -> Result<(), Error> {
+    if dir.is_dir() {
+        return Ok(());
+    }
     fs::create_dir_all(dir)?;
     Ok(fs::set_mode(dir, 0o700)?)
 }
@@ -176,5 +181,19 @@ mod tests {
         assert_eq!(keys.key_ring().unwrap().fingerprints(), fingerprints.into_iter().collect::<Vec<_>>());
         fs::set_mode(keys.dir().join("repo.secret.asc"), 0o644).unwrap();
         assert!(matches!(keys.signer("test", 0), Err(Error::Permissions { mode: 0o644, .. })));
+    }
+
+    #[test]
+    fn only_a_directory_that_was_made_for_keys_is_closed_to_others() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        let dir = tempfile::tempdir().unwrap();
+        let (shared, own) = (dir.path().join("shared"), dir.path().join("own"));
+        fs::create_dir_all(&shared).unwrap();
+        fs::set_mode(&shared, 0o1777).unwrap();
+        for dir in [&shared, &own] {
+            Keys::in_dir(dir).signer("test", 1_700_000_000).unwrap();
+        }
+        assert_eq!((mode(&shared), mode(&own)), (0o1777, 0o700));
     }
 }

@@ -91,7 +91,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub ssh: bool,
     /// Give up after this many seconds
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
     pub timeout: Option<u64>,
     /// Keep what the guest writes in this disk file (made from the image if it is not there)
     #[arg(long, value_name = "FILE")]
@@ -101,13 +101,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "URL")]
     pub repository: Option<String>,
     /// Memory of the guest in MiB
-    #[arg(long, default_value_t = 1024, value_name = "MIB")]
+    #[arg(long, default_value_t = 1024, value_name = "MIB", value_parser = clap::value_parser!(u32).range(128..=1 << 20))]
     pub memory: u32,
     /// Processors of the guest
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=255))]
     pub cpus: u32,
     /// Size of the guest's disk in GiB; the root file system grows to it
-    #[arg(long, default_value_t = 8, value_name = "GIB")]
+    #[arg(long, default_value_t = 8, value_name = "GIB", value_parser = clap::value_parser!(u64).range(1..=16_384))]
     pub disk: u64,
     /// Virtualisation: `auto` uses KVM after a probe has shown that it works
     #[arg(long, default_value = "auto", value_parser = ["auto", "kvm", "tcg"])]
@@ -262,7 +262,7 @@ pub enum StoreCommand {
     /// Remove what was not used for a while
     Gc {
         /// Age in days of what is removed
-        #[arg(long, default_value_t = 30)]
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=36_500))]
         days: u64,
     },
     /// Read every blob again and remove damaged ones

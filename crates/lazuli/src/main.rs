@@ -27,9 +27,15 @@ fn main() -> ExitCode {
     };
     let filter = EnvFilter::try_from_env("LAZULI_LOG").unwrap_or_else(|_| EnvFilter::new(filter));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
-    match run(&cli) {
-        Ok(code) => code,
-        Err(error) => {
+    match (run(&cli), ui::unwritten()) {
+        // 128 + SIGPIPE, what a shell reports of other tools in the same place.
+        (Ok(_), Some(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::from(141),
+        (Ok(_), Some(error)) => {
+            eprintln!("lazuli: cannot write to standard output: {error}");
+            ExitCode::FAILURE
+        }
+        (Ok(code), None) => code,
+        (Err(error), _) => {
             eprintln!("lazuli: {error}");
             let mut said = error.to_string();
             for cause in error.chain().skip(1) {

@@ -2,9 +2,35 @@
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::HashMap;
-use std::io::IsTerminal as _;
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+
+/// Why results could not be written to standard output.
+static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
+
+/// Writes results to standard output. Once that has failed nothing more is written, but the work goes on;
+/// [`unwritten`] tells at the end.
+pub fn write_result(text: fmt::Arguments<'_>) {
+    if UNWRITTEN.get().is_none()
+        && let Err(error) = io::stdout().write_fmt(text).and_then(|()| io::stdout().flush())
+    {
+        // Whoever was first has said why.
+        drop(UNWRITTEN.set(error));
+    }
+}
+
+/// What keeps results from being written, if anything did.
+pub fn unwritten() -> Option<&'static io::Error> {
+    UNWRITTEN.get()
+}
+
+/// A line of results: `println!` without its panic when nobody reads any more (`lazuli component list | head`).
+macro_rules! say {
+    ($($text:tt)*) => { $crate::ui::write_result(format_args!("{}\n", format_args!($($text)*))) };
+}
+pub(crate) use say;
 
 /// Where progress goes: standard error, so that results can be piped.
 pub struct Ui {
@@ -17,7 +43,9 @@ pub struct Ui {
 struct Downloads {
     bar: Option<ProgressBar>,
     open: usize,
-    seen: HashMap<String, u64>,
+    /// Size in bytes of each that is not done, by name.
+    sizes: HashMap<String, u64>,
+    /// All that were announced; in the end, all that came.
     files: usize,
     bytes: u64,
     started: Option<Instant>,
@@ -35,7 +63,7 @@ impl Ui {
         match &self.bars {
             // A failed write to a closed terminal must not stop the build.
             Some(bars) => drop(bars.println(text.as_ref())),
-            None => eprintln!("{}", text.as_ref()),
+            None => drop(writeln!(io::stderr(), "{}", text.as_ref())),
         }
     }
 
@@ -61,7 +89,7 @@ impl Ui {
             bar
         });
         if bar.is_none() {
-            eprintln!("{what} ...");
+            self.line(format!("{what} ..."));
         }
         Step { ui: self, what: what.to_owned(), bar, started: Instant::now() }
     }
@@ -131,7 +159,7 @@ impl lazuli_fetch::Progress for Ui {
         downloads.files += 1;
         downloads.bytes += total;
         downloads.started.get_or_insert_with(Instant::now);
-        downloads.seen.insert(name.to_owned(), 0);
+        downloads.sizes.insert(name.to_owned(), total);
         let all = downloads.bytes;
         if let Some(bars) = &self.bars {
             let bar = downloads.bar.get_or_insert_with(|| {
@@ -146,9 +174,8 @@ impl lazuli_fetch::Progress for Ui {
         }
     }
 
-    fn advance(&self, name: &str, bytes: u64) {
-        let mut downloads = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
-        *downloads.seen.entry(name.to_owned()).or_default() += bytes;
+    fn advance(&self, _: &str, bytes: u64) {
+        let downloads = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bar) = &downloads.bar {
             bar.inc(bytes);
         }
@@ -157,22 +184,23 @@ impl lazuli_fetch::Progress for Ui {
     fn done(&self, name: &str, outcome: lazuli_fetch::Outcome) {
         let mut downloads = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
         downloads.open = downloads.open.saturating_sub(1);
-        downloads.seen.remove(name);
+        let size = downloads.sizes.remove(name).unwrap_or(0);
+        if outcome == lazuli_fetch::Outcome::Failed {
+            downloads.files -= 1;
+            downloads.bytes -= size;
+        }
         tracing::debug!(name, ?outcome, "download");
         if downloads.open == 0 {
             if let Some(bar) = downloads.bar.take() {
                 bar.finish_and_clear();
             }
             let seconds = downloads.started.take().map_or(0.0, |s| s.elapsed().as_secs_f64());
-            let text = format!(
-                "{:28} {} files, {} ({seconds:.1} s)",
-                "download",
-                downloads.files,
-                size(downloads.bytes)
-            );
+            let (files, bytes) = (downloads.files, self::size(downloads.bytes));
             (downloads.files, downloads.bytes) = (0, 0);
             drop(downloads);
-            self.line(text);
+            if files > 0 {
+                self.line(format!("{:28} {files} files, {bytes} ({seconds:.1} s)", "download"));
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong with a repository.
 
-use lazuli_repo::Lack;
+use lazuli_repo::{Lack, SnapshotId};
 use std::path::PathBuf;
 
 /// Why a repository or a package of it cannot be used.
@@ -13,7 +13,7 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] lazuli_store::Error),
     /// A download.
-    #[error("repository {repository}: {source}")]
+    #[error("repository {repository}: {}", source.plain())]
     Fetch {
         /// Its id.
         repository: String,
@@ -28,7 +28,7 @@ pub enum Error {
         repository: String,
         /// What is wrong.
         #[source]
-        source: lazuli_repo::Error,
+        source: Box<lazuli_repo::Error>,
     },
     /// Its keys.
     #[error("repository {repository}: key {address}: {reason}")]
@@ -82,6 +82,18 @@ pub enum Error {
         /// Where the first one is remembered.
         state: PathBuf,
     },
+    /// Another snapshot than the configuration asks for.
+    #[error(
+        "repository {repository}: snapshot {wanted} was asked for, but its metadata is of snapshot {found}"
+    )]
+    OtherSnapshot {
+        /// Its id.
+        repository: String,
+        /// What was asked for.
+        wanted: SnapshotId,
+        /// What is there.
+        found: String,
+    },
     /// Past its expiry date.
     #[error(
         "repository {repository}: its metadata expired {ago} ago; either its publisher stopped updating it, \
@@ -107,11 +119,53 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// Nothing is cached and nothing may be fetched.
-    #[error("repository {repository}: no metadata is cached; run makecache with a network")]
+    /// An id that would leave the directories of the cache and of what is remembered.
+    #[error(
+        "`{id}` cannot be the id of a repository: letters, digits, `-`, `_`, `.` and `:`, no `.` in front"
+    )]
+    Id {
+        /// The id.
+        id: String,
+    },
+    /// Another process does not come to an end with it.
+    #[error(
+        "repository {repository}: another process has been fetching it for minutes; wait for it, or end it \
+         (whoever holds {path}: `fuser {path}`)", path = .path.display()
+    )]
+    Busy {
+        /// Its id.
+        repository: String,
+        /// The lock.
+        path: PathBuf,
+    },
+    /// A cached package that does not stay as it was fetched.
+    #[error(
+        "repository {repository}: {path} is not what was fetched there; is the disk damaged, or does another \
+         program write to the cache?", path = .path.display()
+    )]
+    Damaged {
+        /// The id of the repository.
+        repository: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something is not cached and nothing may be fetched.
+    #[error(
+        "repository {repository}: {what} is not cached, and nothing may be fetched; allow the network once"
+    )]
     NotCached {
         /// Its id.
         repository: String,
+        /// What would be needed.
+        what: String,
+    },
+    /// A package that its index does not have, or whose record is damaged.
+    #[error("repository {repository}: package {number} cannot be read from its index; run `clean metadata`")]
+    NoPackage {
+        /// The id of the repository.
+        repository: String,
+        /// Its number there.
+        number: u32,
     },
     /// It has no address.
     #[error("repository {repository} has no address: set baseurl, mirrorlist or metalink")]

@@ -14,7 +14,7 @@ use lazuli_rpm::KeyRing;
 const MAX_KEYS: u64 = 1 << 20;
 
 /// Reads the keys; `state` remembers those from the network. `cached` holds the armored text of a former
-/// call, which is used instead of the network where `offline`.
+/// call, which is used instead of the network where `offline`, and where the network does not answer.
 pub fn load(
     config: &RepoConfig,
     fetcher: &Fetcher<'_>,
@@ -28,6 +28,8 @@ pub fn load(
         reason,
     };
     let (mut local, mut remote) = (String::new(), String::new());
+    let cached = cached.filter(|text| !text.is_empty());
+    let mut use_cached = offline;
     for address in &config.gpg_keys {
         let lower = address.to_ascii_lowercase();
         let from_network = !lower.starts_with("file:") && !lower.starts_with('/');
@@ -35,14 +37,22 @@ pub fn load(
             let reason = "it must be a file (file://) or come over https://".to_owned();
             return Err(fail(address, reason));
         }
-        if from_network && offline {
+        if from_network && use_cached {
             continue;
         }
-        let bytes = fetcher.get_unpinned(address, MAX_KEYS).map_err(|e| fail(address, e.to_string()))?;
+        let bytes = match fetcher.get_unpinned(address, MAX_KEYS) {
+            Ok(bytes) => bytes,
+            Err(error) if from_network && cached.is_some() => {
+                tracing::warn!("repository {}: {}; its keys of last time are used", config.id, error.plain());
+                use_cached = true;
+                continue;
+            }
+            Err(error) => return Err(fail(address, error.plain())),
+        };
         let text = String::from_utf8(bytes).map_err(|_| fail(address, "it is not armored".to_owned()))?;
         if from_network { &mut remote } else { &mut local }.push_str(&text);
     }
-    if offline {
+    if use_cached {
         remote = cached.unwrap_or_default();
     }
     if local.is_empty() && remote.is_empty() {

@@ -5,10 +5,12 @@
 //! of it here. Trust is on by default; what a repository may lack is said by its configuration alone.
 //! This crate must not know what is done with packages.
 
+mod connection;
 mod copy;
 pub mod error;
 pub mod index;
 mod keys;
+mod lock;
 mod mirrors;
 mod packages;
 mod repository;
@@ -22,7 +24,7 @@ pub use packages::{Fetched, Wanted};
 pub use repository::Repository;
 pub use sync::Freshness;
 
-use lazuli_fetch::{Fetcher, Options, Progress};
+use lazuli_fetch::{Fetcher, Progress};
 use lazuli_repo::RepoConfig;
 use lazuli_store::Store;
 use std::path::{Path, PathBuf};
@@ -68,15 +70,7 @@ impl Remote {
     }
 
     fn fetcher(&self, config: &RepoConfig) -> Fetcher<'_> {
-        let transport = &config.transport;
-        let options = Options {
-            parallel: self.parallel,
-            attempts: transport.retries.unwrap_or(10).clamp(1, 10),
-            read_timeout: transport.timeout,
-            rate_window: transport.timeout,
-            min_rate: transport.min_rate.saturating_mul(transport.timeout.as_secs().max(1)),
-            ..Options::default()
-        };
+        let options = connection::options(config, self.parallel);
         Fetcher::with_options(&self.store, Arc::clone(&self.progress), options)
     }
 }

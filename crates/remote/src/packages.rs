@@ -7,6 +7,8 @@ use lazuli_fs::Context as _;
 use lazuli_repo::Package;
 use lazuli_rpm::package::{LEAD, PackageFile};
 use lazuli_solve::PackageId;
+use lazuli_store::Hasher;
+use rayon::prelude::*;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
@@ -20,8 +22,9 @@ pub struct Wanted<'a> {
     pub package: PackageId,
 }
 
-/// A package that is here: its bytes have the size and the SHA-256 that the metadata says. Its signature was
-/// not looked at; that is the business of whoever installs it, on this very descriptor.
+/// A package that is here: what can be read from its descriptor was hashed there, and has the SHA-256 that the
+/// metadata says. Its signature was not looked at; that is the business of whoever installs it, on this very
+/// descriptor.
 #[derive(Debug)]
 pub struct Fetched {
     /// What the metadata says of it.
@@ -43,12 +46,31 @@ impl Remote {
             .iter()
             .map(|w| {
                 let record = w.repository.index().package(w.package);
-                record.ok_or_else(|| Error::NotCached { repository: w.repository.id().to_owned() })
+                record.ok_or_else(|| Error::NoPackage {
+                    repository: w.repository.id().to_owned(),
+                    number: w.package.0,
+                })
             })
             .collect::<Result<Vec<Package>>>()?;
+        self.download(wanted, &records)?;
+        let mut files = self.open_all(&records)?;
+        if files.iter().any(Option::is_none) {
+            // What was damaged where it lay is gone now; the servers still have it.
+            self.download(wanted, &records)?;
+            files = self.open_all(&records)?;
+        }
+        let all = wanted.iter().zip(records).zip(files);
+        all.map(|((w, record), file)| self.fetched(w.repository, record, file)).collect()
+    }
+
+    /// Brings packages into the cache, those of one repository together: it has its own options of
+    /// connections.
+    fn download(&self, wanted: &[Wanted<'_>], records: &[Package]) -> Result<()> {
+        if self.offline {
+            return Ok(());
+        }
         let mut done: Vec<&str> = Vec::new();
         for one in wanted {
-            // All of one repository together: it has its own options of connections.
             let id = one.repository.id();
             if done.contains(&id) {
                 continue;
@@ -56,7 +78,7 @@ impl Remote {
             done.push(id);
             let requests: Vec<Request> = wanted
                 .iter()
-                .zip(&records)
+                .zip(records)
                 .filter(|(w, _)| w.repository.id() == id)
                 .map(|(w, record)| Request {
                     urls: w.repository.urls(&record.location),
@@ -65,12 +87,29 @@ impl Remote {
                     name: record.id(),
                 })
                 .collect();
-            if !self.offline {
-                let fetch = |source| Error::Fetch { repository: id.to_owned(), source };
-                self.fetcher(&one.repository.config).fetch_all(&requests).map_err(fetch)?;
-            }
+            let fetch = |source| Error::Fetch { repository: id.to_owned(), source };
+            self.fetcher(&one.repository.config).fetch_all(&requests).map_err(fetch)?;
         }
-        wanted.iter().zip(records).map(|(w, record)| self.fetched(w.repository, record)).collect()
+        Ok(())
+    }
+
+    /// Opens cached packages and hashes what the open files hold, several at once. One that is something else
+    /// now is removed and missing.
+    fn open_all(&self, records: &[Package]) -> Result<Vec<Option<File>>> {
+        records.par_iter().map(|record| self.open_checked(record)).collect()
+    }
+
+    fn open_checked(&self, record: &Package) -> Result<Option<File>> {
+        let path = self.store.path(&record.checksum);
+        let Some(mut file) = self.store.get(&record.checksum)? else { return Ok(None) };
+        let mut hasher = Hasher::new();
+        std::io::copy(&mut file, &mut hasher).at("read", &path)?;
+        if hasher.finish() != record.checksum {
+            lazuli_fs::remove_file(&path)?;
+            return Ok(None);
+        }
+        file.rewind().at("read", &path)?;
+        Ok(Some(file))
     }
 
     /// How many bytes of these packages have to be downloaded.
@@ -86,9 +125,16 @@ impl Remote {
         Ok(bytes)
     }
 
-    fn fetched(&self, repository: &Repository, record: Package) -> Result<Fetched> {
+    fn fetched(&self, repository: &Repository, record: Package, file: Option<File>) -> Result<Fetched> {
         let path = self.store.path(&record.checksum);
-        let mut file = self.store.open_blob(&record.checksum)?;
+        let id = || repository.id().to_owned();
+        let mut file = match file {
+            Some(file) => file,
+            None if self.offline => {
+                return Err(Error::NotCached { repository: id(), what: record.id() });
+            }
+            None => return Err(Error::Damaged { repository: id(), path }),
+        };
         // A package with another identity than the metadata promised, though signed, is not what was
         // asked for.
         let found = identity(&mut file).at("read", &path)?;

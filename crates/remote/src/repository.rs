@@ -63,16 +63,16 @@ impl Repository {
         if self.full.get().is_some() || !self.repomd().parts.contains_key("filelists") {
             return Ok(());
         }
-        let digest = self.part("filelists")?;
-        let path = self.dir.join(format!("{digest}.files"));
-        let index = if let Some(index) = Index::open(&path, &digest)? {
+        // Made from both, so bound to both: the same file lists may belong to another `primary`.
+        let primary = self.part("primary")?;
+        let source = Digest::of(format!("{primary} {}", self.part("filelists")?));
+        let path = self.dir.join(format!("{primary}.files"));
+        let index = if let Some(index) = Index::open(&path, &source)? {
             index
         } else {
-            let primary = self.open(remote, "primary")?;
-            let filelists = self.open(remote, "filelists")?;
-            let packages =
-                parse_packages(&primary, Some(&filelists), None).map_err(|source| self.metadata(source))?;
-            make(&path, &digest, &packages, self.id())?
+            let (primary, filelists) = (self.open(remote, "primary")?, self.open(remote, "filelists")?);
+            let packages = parse_packages(&primary, Some(&filelists), None);
+            make(&path, &source, &packages.map_err(|source| self.metadata(source))?, self.id())?
         };
         // Whoever was faster made the same.
         let _ = self.full.set(index);
@@ -119,7 +119,7 @@ impl Repository {
     }
 
     fn metadata(&self, source: lazuli_repo::Error) -> Error {
-        Error::Metadata { repository: self.config.id.clone(), source }
+        Error::Metadata { repository: self.config.id.clone(), source: Box::new(source) }
     }
 }
 
@@ -131,28 +131,34 @@ pub(crate) fn open_part(
     bases: &[String],
     kind: &'static str,
 ) -> Result<Vec<u8>> {
-    let metadata = |source| Error::Metadata { repository: config.id.clone(), source };
+    let metadata = |source| Error::Metadata { repository: config.id.clone(), source: Box::new(source) };
     let part = verified.repomd().part(kind).map_err(metadata)?;
     if part.size > lazuli_repo::repomd::MAX_PART {
         let (what, size) = (part.location.to_string(), part.size);
         return Err(metadata(lazuli_repo::Error::Limit { what, size, limit: lazuli_repo::repomd::MAX_PART }));
     }
-    if !remote.store.contains(&part.checksum)? {
-        if remote.offline {
-            return Err(Error::NotCached { repository: config.id.clone() });
+    let mut again = true;
+    loop {
+        if !remote.store.contains(&part.checksum)? {
+            if remote.offline {
+                return Err(Error::NotCached { repository: config.id.clone(), what: format!("`{kind}`") });
+            }
+            let request = Request {
+                urls: bases.iter().map(|base| format!("{base}/{}", part.location)).collect(),
+                digest: part.checksum,
+                size: part.size,
+                name: format!("{} {kind}", config.id),
+            };
+            let fetch = |source| Error::Fetch { repository: config.id.clone(), source };
+            remote.fetcher(config).fetch_all(&[request]).map_err(fetch)?;
         }
-        let request = Request {
-            urls: bases.iter().map(|base| format!("{base}/{}", part.location)).collect(),
-            digest: part.checksum,
-            size: part.size,
-            name: format!("{} {kind}", config.id),
-        };
-        remote
-            .fetcher(config)
-            .fetch_all(&[request])
-            .map_err(|source| Error::Fetch { repository: config.id.clone(), source })?;
+        match remote.store.read(&part.checksum) {
+            Ok(bytes) => return verified.open(kind, &bytes).map_err(metadata),
+            // It was damaged where it lay and is gone now; the server still has it.
+            Err(lazuli_store::Error::Missing { .. }) if again => again = false,
+            Err(error) => return Err(error.into()),
+        }
     }
-    verified.open(kind, &remote.store.read(&part.checksum)?).map_err(metadata)
 }
 
 /// Makes an index and opens it.
@@ -163,5 +169,6 @@ pub(crate) fn make(
     repository: &str,
 ) -> Result<Index> {
     index::build(path, digest, packages)?;
-    Index::open(path, digest)?.ok_or_else(|| Error::NotCached { repository: repository.to_owned() })
+    Index::open(path, digest)?
+        .ok_or_else(|| Error::Damaged { repository: repository.to_owned(), path: path.to_owned() })
 }

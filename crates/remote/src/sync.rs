@@ -14,6 +14,7 @@
 
 use crate::error::{Error, Result};
 use crate::index::Index;
+use crate::lock::Lock;
 use crate::repository::{Repository, make, open_part};
 use crate::state::State;
 use crate::{Remote, keys, mirrors, trust};
@@ -56,6 +57,9 @@ struct Pair {
 
 /// Opens a repository.
 pub(crate) fn open(remote: &Remote, config: &RepoConfig, freshness: Freshness) -> Result<Repository> {
+    if !RepoConfig::is_id(&config.id) {
+        return Err(Error::Id { id: config.id.clone() });
+    }
     let dir = remote.cache.join(&config.id);
     fs::create_dir_all(&dir)?;
     let mut state = State::load(&remote.state, &config.id)?;
@@ -86,9 +90,12 @@ pub(crate) fn open(remote: &Remote, config: &RepoConfig, freshness: Freshness) -
         }
     }
     if offline {
-        return Err(Error::NotCached { repository: config.id.clone() });
+        return Err(Error::NotCached { repository: config.id.clone(), what: "its metadata".to_owned() });
     }
-    let (keys, from_network) = keys::load(config, &fetcher, &mut state, None, false)?;
+    let _lock = Lock::take(&remote.cache, &config.id)?;
+    // Another process may have seen a newer version meanwhile.
+    let mut state = State::load(&remote.state, &config.id)?;
+    let (keys, from_network) = keys::load(config, &fetcher, &mut state, Some(origin.keys), false)?;
     let mut bases = mirrors::bases(config, &fetcher)?;
     let mut failure = None;
     for place in 0..bases.len() {
@@ -150,7 +157,9 @@ fn refresh(
         match judge(remote, config, keys, &pair, state) {
             Ok(verified) => return Ok((pair, verified, home)),
             // A publication between the two requests; once more.
-            Err(Error::Metadata { source: lazuli_repo::Error::Signature { .. }, .. }) if attempt == 0 => {
+            Err(Error::Metadata { source, .. })
+                if attempt == 0 && matches!(*source, lazuli_repo::Error::Signature { .. }) =>
+            {
                 attempt += 1;
             }
             Err(error) => return Err(error),
@@ -183,7 +192,7 @@ fn finish(
     dir: &Path,
     checked: i64,
 ) -> Result<Repository> {
-    let metadata = |source| Error::Metadata { repository: config.id.clone(), source };
+    let metadata = |source| Error::Metadata { repository: config.id.clone(), source: Box::new(source) };
     let digest = verified.repomd().part("primary").map_err(metadata)?.checksum;
     let path = dir.join(format!("{digest}.index"));
     let index = if let Some(index) = Index::open(&path, &digest)? {
@@ -191,6 +200,7 @@ fn finish(
     } else {
         let primary = open_part(remote, config, &verified, &bases, "primary")?;
         let packages = parse(&primary).map_err(metadata)?;
+        drop(primary);
         let index = make(&path, &digest, &packages, &config.id)?;
         forget(dir, &verified);
         index

@@ -2,7 +2,7 @@
 //!
 //! In this order, for metadata from the network and from the cache alike:
 //!
-//! 1. `repomd.xml` is signed by a key of this repository;
+//! 1. `repomd.xml` is signed by a key of this repository, and is of the snapshot that was asked for, if one was;
 //! 2. its version is a number, not lower than the highest one seen, and one version has one content;
 //! 3. it has an expiry date that has not passed.
 //!
@@ -29,7 +29,7 @@ pub fn check(
 ) -> Result<Verified> {
     let repository = || config.id.clone();
     let lacks = |what, lack| Error::Lacks { repository: repository(), what, lack };
-    let metadata = |source| Error::Metadata { repository: repository(), source };
+    let metadata = |source| Error::Metadata { repository: repository(), source: Box::new(source) };
     // 1.
     let verified = match signature {
         Some(signature) if config.requires(Lack::MetadataSignature) => {
@@ -41,10 +41,16 @@ pub fn check(
         _ => Verified::unsigned(repomd).map_err(metadata)?,
     };
     let content: &Repomd = verified.repomd();
+    if let Some(wanted) = config.snapshot
+        && content.snapshot != Some(wanted)
+    {
+        let found = content.snapshot.map_or_else(|| "none".to_owned(), |id| id.to_string());
+        return Err(Error::OtherSnapshot { repository: repository(), wanted, found });
+    }
     // 2.
     let digest = Digest::of(repomd);
     match content.version() {
-        // A fixed snapshot is old on purpose; what is newest is remembered nevertheless.
+        // A fixed snapshot is old on purpose, and says nothing about what is newest.
         Some(version) if config.snapshot.is_none() => {
             let path = || State::path(state_dir, &config.id);
             if let Some(seen) = state.version.filter(|_| config.requires(Lack::Version)) {
@@ -65,7 +71,7 @@ pub fn check(
         None if config.requires(Lack::Version) => {
             return Err(lacks("gives its metadata no version", Lack::Version));
         }
-        _ => {}
+        Some(_) | None => {}
     }
     // 3.
     match content.expires {

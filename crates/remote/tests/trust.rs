@@ -1,122 +1,17 @@
 //! Repositories on disk, honest and hostile: what is believed, what is refused with which words, and that a
 //! refusal changes nothing.
 
-use lazuli_fetch::Silent;
+#[allow(dead_code, reason = "each test uses a part of it")]
+mod support;
+
 use lazuli_fs as fs;
-use lazuli_remote::{Error, Freshness, Remote, Wanted};
-use lazuli_repo::config::MainConfig;
-use lazuli_repo::{Href, Lack, Options, Package, RepoConfig, write_repository};
-use lazuli_rpm::{Builder, Evr, Nevra, PackageFile, Signer};
+use lazuli_remote::{Freshness, Wanted};
+use lazuli_repo::{Href, Lack, Options, Package, write_repository};
+use lazuli_rpm::{Evr, Nevra};
 use lazuli_solve::{PackageId, Universe as _};
 use lazuli_store::{Digest, Store};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-const NOW: i64 = 1_800_000_000;
-const BORN: i64 = 1_600_000_000;
-
-struct World {
-    dir: tempfile::TempDir,
-    signer: Signer,
-}
-
-fn signer() -> Signer {
-    let key = Signer::generate("Test <test@example.org>", BORN).expect("a key");
-    Signer::from_armored(&key.secret).expect("a key")
-}
-
-fn rpm(name: &str, version: &str, signer: &Signer, store: &Store) -> Vec<u8> {
-    let nevra = Nevra { name: name.into(), evr: Evr::new(None, version, "1"), arch: "noarch".into() };
-    let builder = Builder { nevra, license: "MIT".into(), build_time: BORN, ..Builder::default() };
-    let mut bytes = Vec::new();
-    builder.write(store, Some(signer), &mut bytes).expect("a package");
-    bytes
-}
-
-impl World {
-    fn new() -> Self {
-        let world = Self { dir: tempfile::tempdir().expect("a directory"), signer: signer() };
-        fs::write(world.path("key.asc"), world.signer.public_armored().expect("a key")).expect("a file");
-        world.publish(1, &[("a", "1"), ("b", "1")]);
-        world
-    }
-
-    fn path(&self, below: &str) -> PathBuf {
-        self.dir.path().join(below)
-    }
-
-    fn options(revision: i64) -> Options {
-        Options { revision, expires: Some(NOW + 1000), ..Options::default() }
-    }
-
-    fn publish(&self, revision: i64, packages: &[(&str, &str)]) {
-        self.publish_with(&Self::options(revision), packages, &self.signer);
-    }
-
-    fn publish_with(&self, options: &Options, packages: &[(&str, &str)], signer: &Signer) {
-        let store = Store::open(self.path("build")).expect("a store");
-        let repo = self.path("repo");
-        fs::create_dir_all(repo.join("packages")).expect("a directory");
-        let mut records = Vec::new();
-        for (name, version) in packages {
-            let bytes = rpm(name, version, &self.signer, &store);
-            let file = format!("packages/{name}-{version}.rpm");
-            fs::write(repo.join(&file), &bytes).expect("a file");
-            let package = PackageFile::parse(&bytes).expect("a package");
-            let href = Href::new(&file).expect("a location");
-            let record = Package::from_headers(
-                &package.signature,
-                &package.header,
-                bytes.len() as u64,
-                Digest::of(&bytes),
-                href,
-            );
-            records.push(record.expect("a package"));
-        }
-        write_repository(&repo, &records, options, signer).expect("a repository");
-    }
-
-    fn config(&self) -> RepoConfig {
-        let mut config = RepoConfig::new("test", &MainConfig::default());
-        config.base_urls = vec![format!("file://{}", self.path("repo").display())];
-        config.gpg_keys = vec![format!("file://{}", self.path("key.asc").display())];
-        config
-    }
-
-    fn remote(&self, now: i64) -> Remote {
-        Remote::new(&self.path("cache"), &self.path("state"), now, Arc::new(Silent)).expect("a cache")
-    }
-
-    #[allow(clippy::result_large_err)] // Nothing here is hot.
-    fn names(&self, config: &RepoConfig, now: i64, freshness: Freshness) -> Result<Vec<String>, Error> {
-        let repository = self.remote(now).open(config, freshness)?;
-        let index = repository.index();
-        Ok((0..index.count()).map(|id| index.nevra(PackageId(id)).to_string()).collect())
-    }
-
-    /// Opening is refused with these words, and neither memory nor cache is another one afterwards.
-    fn refuses(&self, config: &RepoConfig, now: i64, words: &[&str]) {
-        let before = (snapshot(&self.path("state")), snapshot(&self.path("cache/test")));
-        let error = self.names(config, now, Freshness::Now).expect_err("refused").to_string();
-        for word in words {
-            assert!(error.contains(word), "no `{word}` in: {error}");
-        }
-        let after = (snapshot(&self.path("state")), snapshot(&self.path("cache/test")));
-        assert_eq!(before, after, "a refusal changed something: {error}");
-    }
-}
-
-fn snapshot(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let paths = if dir.is_dir() { fs::read_dir(dir).expect("a directory") } else { Vec::new() };
-    paths.into_iter().filter(|p| p.is_file()).map(|p| (p.clone(), fs::read(&p).expect("a file"))).collect()
-}
-
-fn edit(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-    let mut bytes = fs::read(path).expect("a file");
-    change(&mut bytes);
-    fs::write(path, bytes).expect("a file");
-}
+use std::path::Path;
+use support::{NOW, World, edit, rpm, signer, snapshot};
 
 #[test]
 fn an_honest_repository_is_believed_and_cached() {

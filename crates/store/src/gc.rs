@@ -51,13 +51,15 @@ impl Store {
     }
 }
 
-fn changed(path: &Path) -> Result<SystemTime> {
+/// When the inode last changed, to the second.
+pub(crate) fn changed(path: &Path) -> Result<SystemTime> {
     use std::os::unix::fs::MetadataExt as _;
     let meta = fs::symlink_metadata(path)?;
     Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(meta.ctime()).unwrap_or(0)))
 }
 
-fn remove(path: &Path, report: &mut GcReport) -> Result<()> {
+/// Removes a file or a directory with all that is in it.
+pub(crate) fn remove(path: &Path, report: &mut GcReport) -> Result<()> {
     use std::os::unix::fs::MetadataExt as _;
     let meta = fs::symlink_metadata(path)?;
     if meta.is_dir() {

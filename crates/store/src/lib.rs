@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! STORE/
+//!   boot                     the boot of the host in which the store was last opened, see the module `restart`
 //!   lock                     held shared by users, exclusively by garbage collection
 //!   blobs/ab/abcdef...       content by SHA-256; mode 0555 (so that hard links to them can run); modification time = verified (see below)
 //!   actions/ab/abcdef...     result of an action (JSON), by the digest of what the action depends on
@@ -17,8 +18,9 @@
 //! was written in full; a name that exists is therefore complete, except after a power cut on a
 //! file system that reorders data and rename. That case, bit rot and tampering are caught on reading:
 //! a blob's modification time is set to a constant after its content was verified, any later write
-//! moves it, and then the blob is hashed again before it is used. One that no longer matches is
-//! removed and reported as absent, so that it is fetched or built again.
+//! moves it, and so does the first use of the store after a restart of the host for all that was made
+//! before it; then the blob is hashed again before it is used. One that no longer matches is removed and
+//! reported as absent, so that it is fetched or built again.
 //!
 //! This model (blob digests, actions keyed by the digest of their inputs) is that of the Remote
 //! Execution API v2, so that the same actions can later run elsewhere.
@@ -26,6 +28,7 @@
 mod actions;
 mod digest;
 mod gc;
+mod restart;
 mod verify;
 
 pub use actions::{ActionKey, ActionResult, Output};
@@ -74,6 +77,9 @@ pub enum Error {
 /// The result of a store operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// Where the kernel says which boot this is (random(4)).
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
 /// The modification time that marks a blob as verified: one second after the epoch.
 fn verified() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1)
@@ -103,10 +109,13 @@ impl Store {
             .open(&lock_path)
             .at("open", &lock_path)?;
         match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockShared) {
-            Ok(()) => Ok(Self { root, lock }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Busy { path: root }),
-            Err(errno) => Err(fs::Error::new("lock", lock_path, errno.into()).into()),
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Busy { path: root }),
+            Err(errno) => return Err(fs::Error::new("lock", lock_path, errno.into()).into()),
         }
+        let store = Self { root, lock };
+        store.after_restart(&fs::read_to_string(BOOT_ID).unwrap_or_default())?;
+        Ok(store)
     }
 
     /// The store's root directory.

@@ -50,6 +50,36 @@ fn verification_finds_and_removes_damage_that_keeps_the_time() {
 }
 
 #[test]
+fn after_a_power_cut_a_blob_that_did_not_reach_the_disk_is_absent() {
+    let (dir, store) = store();
+    let (good, lost) = (store.put(b"good").unwrap(), store.put(b"content").unwrap());
+    let made = store.tempdir().unwrap();
+    let root = store.publish_dir("root", &good, made.path()).unwrap();
+    // Name and times are in the file system's journal, the content is not.
+    fs::set_mode(store.path(&lost), 0o644).unwrap();
+    fs::write(store.path(&lost), b"").unwrap();
+    seal(&store.path(&lost)).unwrap();
+    let again = Store::open(dir.path().join("store")).unwrap();
+    assert!(root.is_dir(), "the same boot: nothing was lost, and hashing all again would take long");
+    again.after_restart("another-boot\n").unwrap();
+    assert!(again.contains(&good).unwrap() && !again.contains(&lost).unwrap());
+    assert_eq!(again.dir("root", &good), None);
+    // Once is enough.
+    let root = again.publish_dir("root", &good, again.tempdir().unwrap().path()).unwrap();
+    again.after_restart("another-boot").unwrap();
+    assert!(root.is_dir());
+}
+
+#[test]
+fn a_note_of_the_boot_that_was_cut_off_itself_means_that_nothing_is_trusted() {
+    let (_dir, store) = store();
+    let blob = store.put(b"content").unwrap();
+    fs::write(store.root().join("boot"), b"").unwrap();
+    store.after_restart("another-boot").unwrap();
+    assert_ne!(fs::metadata(store.path(&blob)).unwrap().modified().unwrap(), verified());
+}
+
+#[test]
 fn an_action_with_a_lost_output_runs_again() {
     let (_dir, store) = store();
     let key = ActionKey::new("test", 1).field("a", "b").finish();

@@ -16,6 +16,8 @@ pub struct Asked {
     pub if_range: Option<String>,
     /// `User-Agent`.
     pub user_agent: String,
+    /// `Authorization`.
+    pub authorization: Option<String>,
     /// Which request this is, from 1.
     pub number: usize,
 }
@@ -86,7 +88,14 @@ fn serve(
             return Ok(());
         }
         let path = line.split(' ').nth(1).unwrap_or("").to_owned();
-        let mut asked = Asked { path, range: None, if_range: None, user_agent: String::new(), number: 0 };
+        let mut asked = Asked {
+            path,
+            range: None,
+            if_range: None,
+            user_agent: String::new(),
+            authorization: None,
+            number: 0,
+        };
         loop {
             let mut header = String::new();
             if reader.read_line(&mut header)? == 0 || header.trim().is_empty() {
@@ -100,6 +109,7 @@ fn serve(
                         value.strip_prefix("bytes=").and_then(|r| r.trim_end_matches('-').parse().ok());
                 }
                 "if-range" => asked.if_range = Some(value),
+                "authorization" => asked.authorization = Some(value),
                 "user-agent" => asked.user_agent = value,
                 _ => {}
             }

@@ -3,7 +3,7 @@
 use crate::cli::BuildArgs;
 use crate::images::export;
 use crate::rpms::Rpm;
-use crate::ui::size;
+use crate::ui::{say, size};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result};
 use lazuli_image::Format;
@@ -64,7 +64,7 @@ pub fn build(workspace: &Workspace, args: &BuildArgs) -> Result<()> {
         report.packages = built.repo.rpms;
     }
     if workspace.global.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         summary(&report);
     }
@@ -74,7 +74,7 @@ pub fn build(workspace: &Workspace, args: &BuildArgs) -> Result<()> {
 fn summary(report: &Report) {
     let made: Vec<&Rpm> = report.packages.iter().filter(|r| !r.cached).collect();
     let bytes: u64 = report.packages.iter().map(|r| r.size).sum();
-    println!(
+    say!(
         "packages  {} ({}), {} built now, {} from cache",
         report.packages.len(),
         size(bytes),
@@ -84,13 +84,13 @@ fn summary(report: &Report) {
     let mut slow: Vec<&&Rpm> = made.iter().filter(|r| r.millis >= 5000).collect();
     slow.sort_by_key(|r| std::cmp::Reverse(r.millis));
     for rpm in slow.iter().take(5) {
-        println!("          {} took {:.0} s", rpm.component, rpm.millis as f64 / 1000.0);
+        say!("          {} took {:.0} s", rpm.component, rpm.millis as f64 / 1000.0);
     }
     for image in &report.images {
-        println!("image     {} ({} packages)", image.name, image.packages);
+        say!("image     {} ({} packages)", image.name, image.packages);
         for file in &image.files {
             let when = if file.cached { "from cache" } else { "built now" };
-            println!("          {} ({} when read in full, {when})", file.path.display(), size(file.bytes));
+            say!("          {} ({} when read in full, {when})", file.path.display(), size(file.bytes));
         }
     }
 }

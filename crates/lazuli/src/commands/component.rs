@@ -2,6 +2,7 @@
 
 use crate::cli::ComponentCommand;
 use crate::inputs::Need;
+use crate::ui::say;
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result, bail};
 use lazuli_component::adopt::AdoptReport;
@@ -29,10 +30,10 @@ pub fn run(workspace: &Workspace, command: &ComponentCommand) -> Result<()> {
                 crate::images::export(&workspace.store.path(&rpm.digest), &output.join(&rpm.file))?;
             }
             if workspace.global.json {
-                println!("{}", serde_json::to_string_pretty(&rpms)?);
+                say!("{}", serde_json::to_string_pretty(&rpms)?);
             } else {
                 for rpm in &rpms {
-                    println!("{}", output.join(&rpm.file).display());
+                    say!("{}", output.join(&rpm.file).display());
                 }
             }
             Ok(())
@@ -52,11 +53,11 @@ fn list(workspace: &Workspace) -> Result<()> {
             .iter()
             .map(|(name, c)| serde_json::json!({"name": name, "kind": kind(c), "packages": c.packages()}))
             .collect();
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        say!("{}", serde_json::to_string_pretty(&rows)?);
         return Ok(());
     }
     for (name, component) in &workspace.source.components {
-        println!("{name:28} {:8} {}", kind(component), component.packages().join(" "));
+        say!("{name:28} {:8} {}", kind(component), component.packages().join(" "));
     }
     Ok(())
 }
@@ -80,10 +81,10 @@ fn show(workspace: &Workspace, name: &str) -> Result<()> {
             let reports: Vec<&AdoptReport> =
                 reports.iter().filter(|r| wanted.is_none_or(|w| r.origin.package == w)).collect();
             if workspace.global.json {
-                println!("{}", serde_json::to_string_pretty(&reports)?);
+                say!("{}", serde_json::to_string_pretty(&reports)?);
             } else {
                 for report in reports {
-                    println!("component {component_name}\n{report}");
+                    say!("component {component_name}\n{report}");
                 }
             }
         }
@@ -95,16 +96,19 @@ fn show(workspace: &Workspace, name: &str) -> Result<()> {
                     "component": component_name, "spec": built.spec, "packages": built.packages,
                     "tool-root": built.tool_root, "source": source,
                 });
-                println!("{}", serde_json::to_string_pretty(&value)?);
+                say!("{}", serde_json::to_string_pretty(&value)?);
                 return Ok(());
             }
-            println!("component {component_name}\n  built from    {}", built.spec);
-            println!("  packages      {}", built.packages.join(" "));
-            println!("  tool root     {} {}", built.tool_root, built.build_requires.join(" "));
+            say!("component {component_name}\n  built from    {}", built.spec);
+            say!("  packages      {}", built.packages.join(" "));
+            say!("  tool root     {}", built.tool_root);
+            if !built.build_requires.is_empty() {
+                say!("  and           {}", built.build_requires.join(" "));
+            }
             if let Some(source) = source {
-                println!("  source        {} of {}", source.version, source.suite);
+                say!("  source        {} of {}", source.version, source.suite);
                 if let Some(tarball) = source.tarball() {
-                    println!("  sha256        {} {}", tarball.sha256, tarball.name);
+                    say!("  sha256        {} {}", tarball.sha256, tarball.name);
                 }
             }
         }
@@ -135,13 +139,13 @@ fn add(workspace: &Workspace, packages: &[String]) -> Result<()> {
     }
     workspace.fetcher().fetch_all(&requests)?;
     if sources.is_empty() {
-        println!("every package asked for, and everything that they need, is in a component already");
+        say!("every package asked for, and everything that they need, is in a component already");
     }
     for (source, packages) in sources {
         let folder = workspace.source.folder(source);
         let file = folder.join("component.toml");
         if file.exists() {
-            println!("{}: exists; add {} to its `packages`", file.display(), packages.join(", "));
+            say!("{}: exists; add {} to its `packages`", file.display(), packages.join(", "));
             continue;
         }
         let mut debs = Vec::new();
@@ -155,9 +159,9 @@ fn add(workspace: &Workspace, packages: &[String]) -> Result<()> {
         let text = suggest::component(&debs.iter().collect::<Vec<_>>(), &workspace.store);
         lazuli_fs::create_dir_all(&folder)?;
         lazuli_fs::write_atomic(&file, text, 0o644)?;
-        println!("{}: {}", file.display(), packages.join(", "));
+        say!("{}: {}", file.display(), packages.join(", "));
     }
-    println!("fill in the reasons, add the packages to an image, then run `lazuli lock`");
+    say!("fill in the reasons, add the packages to an image, then run `lazuli lock`");
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! related as adoption does it, without the packages. Measurements use it: a real universe of the size
 //! that a distribution has.
 
+use crate::ui::say;
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result};
 use lazuli_component::adopt::{names, relations};
@@ -25,7 +26,7 @@ pub fn run(workspace: &Workspace, dir: &Path) -> Result<()> {
     lazuli_fs::create_dir_all(dir)?;
     let options = Options { revision: date, ..Options::default() };
     lazuli_repo::write_repository(dir, &packages, &options, &workspace.signer()?)?;
-    println!("{}: metadata of {} packages", dir.display(), packages.len());
+    say!("{}: metadata of {} packages", dir.display(), packages.len());
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `lazuli doctor`: can this host build and run, and if not, what to do about it.
 
 use crate::cli::Global;
+use crate::ui::say;
 use crate::workspace::store_dir;
 use anyhow::Result;
 use lazuli_fetch::{Fetcher, Silent};
@@ -16,13 +17,24 @@ const MAX_RELEASE: u64 = 16 << 20;
 
 /// Checks the host; `false` if something is in the way.
 pub fn run(global: &Global) -> Result<bool> {
-    let store = store_dir(global)?;
-    let mut findings = lazuli_sandbox::probe::probe(&store);
-    findings.push(disk(&store));
+    let dir = store_dir(global)?;
+    let mut findings = Vec::new();
+    // Before the first build there is no store yet, and what is checked depends on the file system below it.
+    match Store::open(&dir) {
+        Ok(store) => {
+            findings.extend(lazuli_sandbox::probe::probe(&dir));
+            findings.push(disk(&dir));
+            findings.push(mirror(&store));
+        }
+        Err(error) => {
+            let remedy = "set LAZULI_STORE to a directory that you may write to; the sandbox, the disk and the \
+                          mirror were not checked";
+            findings.push(finding("store", Verdict::Error, error.to_string(), Some(remedy)));
+        }
+    }
     findings.push(kvm());
-    findings.push(mirror(&store));
     if global.json {
-        println!("{}", serde_json::to_string_pretty(&findings)?);
+        say!("{}", serde_json::to_string_pretty(&findings)?);
     } else {
         for finding in &findings {
             let mark = match finding.verdict {
@@ -30,9 +42,9 @@ pub fn run(global: &Global) -> Result<bool> {
                 Verdict::Warning => "note",
                 Verdict::Error => "FAIL",
             };
-            println!("{mark:5} {:22} {}", finding.name, finding.detail);
+            say!("{mark:5} {:22} {}", finding.name, finding.detail);
             if let Some(remedy) = &finding.remedy {
-                println!("      {:22} -> {remedy}", "");
+                say!("      {:22} -> {remedy}", "");
             }
         }
     }
@@ -83,7 +95,7 @@ fn kvm() -> Finding {
     }
 }
 
-fn mirror(store: &Path) -> Finding {
+fn mirror(store: &Store) -> Finding {
     let name = "mirror";
     let mirror = match lazuli_debian::mirror::discover() {
         Ok(mirror) => mirror,
@@ -93,10 +105,8 @@ fn mirror(store: &Path) -> Finding {
         }
     };
     let url = mirror.url("debian", "dists/stable/InRelease");
-    let answer = Store::open(store).map_err(lazuli_fetch::Error::from).and_then(|store| {
-        let options = lazuli_fetch::Options { attempts: 1, ..lazuli_fetch::Options::default() };
-        Fetcher::with_options(&store, Arc::new(Silent), options).get_unpinned(&url, MAX_RELEASE)
-    });
+    let options = lazuli_fetch::Options { attempts: 1, ..lazuli_fetch::Options::default() };
+    let answer = Fetcher::with_options(store, Arc::new(Silent), options).get_unpinned(&url, MAX_RELEASE);
     match answer {
         Ok(_) => finding(name, Verdict::Ok, format!("{mirror} answers"), None),
         Err(error) => {

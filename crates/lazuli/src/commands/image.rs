@@ -1,11 +1,11 @@
 //! `lazuli image`: list, show, measure.
 
 use crate::cli::ImageCommand;
-use crate::ui::size;
+use crate::ui::{say, size};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result};
 use lazuli_image::Format;
-use lazuli_tree::Kind;
+use lazuli_tree::{Kind, Tree};
 use lazuli_vm::{Stream, VmConfig, accel};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -36,41 +36,68 @@ struct Stats {
 pub fn run(workspace: &Workspace, command: &ImageCommand) -> Result<()> {
     match command {
         ImageCommand::List => {
+            let mut rows = Vec::new();
             for name in workspace.image_names()? {
-                println!("{name:20} {}", workspace.image_spec(&name)?.spec.description);
+                let description = workspace.image_spec(&name)?.spec.description;
+                if workspace.global.json {
+                    rows.push(serde_json::json!({"name": name, "description": description}));
+                } else {
+                    say!("{name:20} {description}");
+                }
+            }
+            if workspace.global.json {
+                say!("{}", serde_json::to_string_pretty(&rows)?);
             }
             Ok(())
         }
         ImageCommand::Show { name, files } => {
             let built = workspace.build_image(name, &[Format::Raw])?;
             if *files {
-                for (path, node) in built.root.load(&workspace.store)?.iter() {
-                    let target = match &node.kind {
-                        Kind::Symlink { target } => format!(" -> {target}"),
-                        Kind::HardLink { to } => format!(" = {to}"),
-                        _ => String::new(),
-                    };
-                    let size = node.size().unwrap_or(0);
-                    println!(
-                        "{:04o} {:10} {:10} {size:>10} {path}{target}",
-                        node.mode, node.user, node.group
-                    );
-                }
+                show_files(workspace, &built.root.load(&workspace.store)?)?;
+            } else if workspace.global.json {
+                let names: Vec<String> = built.packages.iter().map(|p| p.nevra.to_string()).collect();
+                say!("{}", serde_json::to_string_pretty(&names)?);
             } else {
-                built.packages.iter().for_each(|package| println!("{}", package.nevra));
+                built.packages.iter().for_each(|package| say!("{}", package.nevra));
             }
             Ok(())
         }
         ImageCommand::Stats { name } => {
             let stats = stats(workspace, name)?;
             if workspace.global.json {
-                println!("{}", serde_json::to_string_pretty(&stats)?);
+                say!("{}", serde_json::to_string_pretty(&stats)?);
             } else {
                 print(&stats);
             }
             Ok(())
         }
     }
+}
+
+/// Every path of a root.
+fn show_files(workspace: &Workspace, tree: &Tree) -> Result<()> {
+    let mut rows = Vec::new();
+    for (path, node) in tree.iter() {
+        let (arrow, target) = match &node.kind {
+            Kind::Symlink { target } => (" -> ", target.clone()),
+            Kind::HardLink { to } => (" = ", to.to_string()),
+            _ => ("", String::new()),
+        };
+        let size = node.size().unwrap_or(0);
+        let mode = format!("{:04o}", node.mode);
+        if workspace.global.json {
+            rows.push(serde_json::json!({
+                "path": path.to_string(), "kind": node.kind.word(), "mode": mode, "user": node.user,
+                "group": node.group, "size": size, "target": Some(target).filter(|t| !t.is_empty()),
+            }));
+        } else {
+            say!("{mode} {:10} {:10} {size:>10} {path}{arrow}{target}", node.user, node.group);
+        }
+    }
+    if workspace.global.json {
+        say!("{}", serde_json::to_string_pretty(&rows)?);
+    }
+    Ok(())
 }
 
 /// Used and unavailable memory in MiB.
@@ -83,7 +110,7 @@ fn stats(workspace: &Workspace, name: &str) -> Result<Stats> {
     let root = built.root.load(&workspace.store)?;
     let mut largest: Vec<(String, u64)> = Vec::new();
     for package in &built.packages {
-        let tree = lazuli_tree::Tree::load(&workspace.store, &package.tree)?;
+        let tree = Tree::load(&workspace.store, &package.tree)?;
         // Only what is in the image: documentation and locales were left out.
         let bytes = tree.iter().filter(|(path, _)| root.contains(path)).filter_map(|(_, n)| n.size()).sum();
         largest.push((package.nevra.name.clone(), bytes));
@@ -140,24 +167,25 @@ fn stats(workspace: &Workspace, name: &str) -> Result<Stats> {
 }
 
 fn print(stats: &Stats) {
-    println!("image            {}", stats.image);
-    println!("packages         {}", stats.packages);
-    println!(
+    say!("image            {}", stats.image);
+    say!("packages         {}", stats.packages);
+    say!(
         "installed        {} in {} paths (kernel {})",
         size(stats.installed_bytes),
         stats.files,
         size(stats.kernel_bytes)
     );
-    println!("qcow2            {}", size(stats.qcow2_bytes));
-    println!("boot to running  {:.1} s with {}", stats.boot_seconds, stats.accelerator);
-    println!("                 {}", stats.boot_guest);
-    println!(
+    say!("qcow2            {}", size(stats.qcow2_bytes));
+    say!("boot to running  {:.1} s with {}", stats.boot_seconds, stats.accelerator);
+    say!("                 {}", stats.boot_guest);
+    say!(
         "idle memory      {} MiB used; {} MiB with the kernel's reserve, of 1024",
-        stats.memory_used_mib, stats.memory_unavailable_mib
+        stats.memory_used_mib,
+        stats.memory_unavailable_mib
     );
     let mut largest: Vec<_> = stats.largest.iter().collect();
     largest.sort_by_key(|(_, bytes)| std::cmp::Reverse(**bytes));
-    println!(
+    say!(
         "largest          {}",
         largest.iter().map(|(n, b)| format!("{n} {}", size(**b))).collect::<Vec<_>>().join(", ")
     );

@@ -1,13 +1,13 @@
 //! `lazuli kernel`: the built configuration, and what a hardening checker thinks of it.
 
 use crate::cli::KernelCommand;
+use crate::ui::{say, write_result};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result};
 use lazuli_component::toml_file;
 use lazuli_sandbox::{Access, Sandbox};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::Write as _;
 
 /// One line of the checker's JSON output.
 #[derive(Debug, Clone, Deserialize)]
@@ -49,7 +49,7 @@ pub fn run(workspace: &Workspace, command: &KernelCommand) -> Result<bool> {
     let config = workspace.kernel_config()?;
     match command {
         KernelCommand::Config => {
-            std::io::stdout().write_all(&config)?;
+            write_result(format_args!("{}", String::from_utf8_lossy(&config)));
             Ok(true)
         }
         KernelCommand::Check { image } => check(workspace, image, &config),
@@ -81,19 +81,16 @@ fn check(workspace: &Workspace, image: &str, config: &[u8]) -> Result<bool> {
     let exceptions: Exceptions = toml_file::read(&file)?;
     let verdict = judge(&checks, &exceptions.exception);
     if workspace.global.json {
-        println!("{}", serde_json::to_string_pretty(&verdict)?);
+        say!("{}", serde_json::to_string_pretty(&verdict)?);
     } else {
-        println!(
+        say!(
             "{} checks passed, {} failed for a reason given in {}",
             verdict.passed,
             verdict.accepted,
             file.display()
         );
-        verdict.failed.iter().for_each(|line| println!("FAIL   {line}"));
-        verdict
-            .stale
-            .iter()
-            .for_each(|line| println!("STALE  {line}: listed, but it does not fail (any more)"));
+        verdict.failed.iter().for_each(|line| say!("FAIL   {line}"));
+        verdict.stale.iter().for_each(|line| say!("STALE  {line}: listed, but it does not fail (any more)"));
     }
     Ok(verdict.failed.is_empty() && verdict.stale.is_empty())
 }

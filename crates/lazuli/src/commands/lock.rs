@@ -1,6 +1,7 @@
 //! `lazuli lock`: pin, check, move.
 
 use crate::cli::LockArgs;
+use crate::ui::say;
 use crate::workspace::Workspace;
 use anyhow::{Result, bail};
 use lazuli_component::resolve::compare;
@@ -31,12 +32,12 @@ pub fn run(workspace: &Workspace, args: &LockArgs) -> Result<bool> {
     let new = workspace.pin(&mut archive, moves)?;
     let changes = compare(&old, &new);
     if workspace.global.json {
-        println!("{}", serde_json::to_string_pretty(&changes)?);
+        say!("{}", serde_json::to_string_pretty(&changes)?);
     } else {
         for change in &changes {
             let version = |v: &Option<String>| v.clone().unwrap_or_else(|| "-".into());
             let (pinned, current) = (version(&change.pinned), version(&change.current));
-            println!("{:24} {:32} {pinned} -> {current}", change.owner, change.package);
+            say!("{:24} {:32} {pinned} -> {current}", change.owner, change.package);
         }
     }
     if args.check {

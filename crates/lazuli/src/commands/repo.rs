@@ -4,6 +4,7 @@ use crate::cli::{RepoBuildArgs, RepoCommand, RepoPublishArgs};
 use crate::commands::build::put_in_place;
 use crate::errata::{self, Errata};
 use crate::rpms::Rpm;
+use crate::ui::say;
 use crate::workspace::{Workspace, now};
 use anyhow::{Context as _, Result};
 use lazuli_component::lock::Lock;
@@ -116,7 +117,7 @@ fn build(workspace: &Workspace, args: &RepoBuildArgs) -> Result<()> {
     let signer = workspace.signer()?;
     lazuli_repo::write_repository(&fresh, &packages, &options, &signer)?;
     put_in_place(scratch.path(), &fresh, &args.to)?;
-    println!(
+    say!(
         "{}: {} packages, {described} advisories, signed by {}",
         args.to.display(),
         packages.len(),
@@ -159,9 +160,9 @@ fn publish(workspace: &Workspace, args: &RepoPublishArgs) -> Result<()> {
     };
     let published = publish::publish(&args.dir, publication, &workspace.signer()?)?;
     if workspace.global.json {
-        println!("{}", serde_json::to_string_pretty(&published)?);
+        say!("{}", serde_json::to_string_pretty(&published)?);
     } else {
-        println!(
+        say!(
             "{}: snapshot {}, {} packages ({} new), {described} advisories; publish again within {} days",
             args.dir.display(),
             published.snapshot,
@@ -177,9 +178,9 @@ fn prune(workspace: &Workspace, dir: &Path, count: usize, days: u32) -> Result<(
     let keep = Keep { count, since: now() - i64::from(days) * DAY };
     let pruned = publish::prune(dir, keep)?;
     if workspace.global.json {
-        println!("{}", serde_json::to_string_pretty(&pruned)?);
+        say!("{}", serde_json::to_string_pretty(&pruned)?);
     } else {
-        println!(
+        say!(
             "{}: removed {} snapshots and {} packages ({})",
             dir.display(),
             pruned.snapshots.len(),
@@ -207,15 +208,12 @@ fn verify(workspace: &Workspace, dir: &Path) -> Result<bool> {
         });
         if let Err(error) = verdict {
             bad += 1;
-            println!("{}: {error}", path.display());
+            say!("{}: {error}", path.display());
         }
     }
-    println!(
-        "{} packages, metadata signature and checksums good, {bad} packages bad",
-        repository.packages.len()
-    );
+    say!("{} packages, metadata signature and checksums good, {bad} packages bad", repository.packages.len());
     if repository.repomd.is_expired(now()) {
-        println!("the metadata has expired; publish again");
+        say!("the metadata has expired; publish again");
         return Ok(false);
     }
     Ok(bad == 0)

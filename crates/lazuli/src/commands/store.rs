@@ -1,7 +1,7 @@
 //! `lazuli store`: clean and verify.
 
 use crate::cli::{Global, StoreCommand};
-use crate::ui::size;
+use crate::ui::{say, size};
 use crate::workspace::store_dir;
 use anyhow::Result;
 use lazuli_store::Store;
@@ -13,19 +13,28 @@ pub fn run(global: &Global, command: &StoreCommand) -> Result<bool> {
     match command {
         StoreCommand::Gc { days } => {
             let report = store.collect(Duration::from_secs(days * 24 * 3600))?;
-            println!("removed {} entries, {}", report.removed, size(report.bytes));
+            if global.json {
+                say!("{}", serde_json::json!({"removed": report.removed, "bytes": report.bytes}));
+                return Ok(true);
+            }
+            say!("removed {} entries, {}", report.removed, size(report.bytes));
             Ok(true)
         }
         StoreCommand::Verify => {
             let report = store.verify()?;
-            println!(
+            if global.json {
+                let (blobs, bytes, damaged) = (report.blobs, report.bytes, &report.damaged);
+                say!("{}", serde_json::json!({"blobs": blobs, "bytes": bytes, "damaged": damaged}));
+                return Ok(report.damaged.is_empty());
+            }
+            say!(
                 "{} blobs, {} read, {} damaged and removed",
                 report.blobs,
                 size(report.bytes),
                 report.damaged.len()
             );
             for digest in &report.damaged {
-                println!("  {digest}");
+                say!("  {digest}");
             }
             Ok(report.damaged.is_empty())
         }

@@ -1,5 +1,6 @@
 //! `lazuli tool-root`: where a tool root lies, for tests that run tools in it.
 
+use crate::ui::say;
 use crate::workspace::Workspace;
 use anyhow::{Result, bail};
 use lazuli_component::schema::{nearest, suggestion};
@@ -11,6 +12,6 @@ pub fn run(workspace: &Workspace, name: &str) -> Result<()> {
         let near = nearest(name, known.keys().map(String::as_str));
         bail!("there is no tool root `{name}` in lazuli.toml{}", suggestion(near));
     }
-    println!("{}", workspace.tool_root(name)?.display());
+    say!("{}", workspace.tool_root(name)?.display());
     Ok(())
 }

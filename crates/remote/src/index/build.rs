@@ -13,7 +13,8 @@ use std::io::Write as _;
 use std::path::Path;
 
 /// Writes the index of `packages`, made from metadata with the digest `source`, to `path`, in one step: a
-/// reader sees the old file or the whole new one. It is a cache, so nothing is flushed.
+/// reader sees the old file or the whole new one. The content is on disk before it gets its name, because only
+/// the header is checked when it is opened.
 pub fn build(path: &Path, source: &Digest, packages: &[Package]) -> fs::Result<()> {
     let mut builder = Builder::default();
     for package in packages {
@@ -24,6 +25,7 @@ pub fn build(path: &Path, source: &Digest, packages: &[Package]) -> fs::Result<(
     let mut file = tempfile::NamedTempFile::new_in(dir).at("create a file in", dir)?;
     file.write_all(&bytes).at("write", file.path())?;
     fs::set_mode(file.path(), 0o644)?;
+    file.as_file().sync_data().at("flush", file.path())?;
     file.persist(path).map_err(|e| e.error).at("rename a file to", path)?;
     Ok(())
 }
