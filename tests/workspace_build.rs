@@ -162,7 +162,7 @@ fn crates_of_the_workspace_are_compiled_as_a_component() {
     assert!(!first.build().1);
 
     // What a crate that it depends on says, is.
-    let text = "pub fn text(n: usize) -> String { format!(\"goodbye {n}\") }\n";
+    let text = format!("pub fn text(n: usize) -> String {{ format!(\"goodbye {{n}}\") }} // {nonce}\n");
     first.write("crates/greet/src/lib.rs", text);
     let (changed, compiled) = first.build();
     assert!(compiled && changed != package);
