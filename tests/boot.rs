@@ -26,6 +26,13 @@ modprobe dummy && echo loaded; rmmod dummy
 cp "$(find /usr/lib/modules -name dummy.ko)" /tmp/dummy.ko; truncate -s -100 /tmp/dummy.ko
 insmod /tmp/dummy.ko 2>&1 || echo refused
 echo "== machine-id"; cat /etc/machine-id
+echo "== no firewall"
+systemctl stop systemd-networkd.socket systemd-networkd lazuli-firewall; rm /run/lazuli/firewall-closed
+mount --bind /bin/false /usr/libexec/lazuli/firewall
+systemctl start lazuli-firewall systemd-networkd 2>&1 && echo up || echo down
+systemctl is-active systemd-networkd
+umount /usr/libexec/lazuli/firewall
+systemctl start lazuli-firewall && systemctl start systemd-networkd && echo up again
 echo "== passwords"; cut -d: -f2 /etc/shadow | sort -u
 exit 7
 "#;
@@ -76,6 +83,13 @@ fn the_firewall_is_closed_but_for_ssh_in_both_families() {
         assert_eq!(open.len(), 1, "{rules}");
         assert!(open[0].contains("--dport 22 "), "{rules}");
     }
+}
+
+#[test]
+fn there_is_no_network_without_a_firewall() {
+    let text = section("no firewall");
+    assert!(text.contains("\ndown\ninactive\n") || text.contains("\ndown\nfailed\n"), "{text}");
+    assert!(text.ends_with("up again"), "{text}");
 }
 
 #[test]
