@@ -110,7 +110,10 @@ pub(crate) fn open(remote: &Remote, config: &RepoConfig, freshness: Freshness) -
                 return Ok(repository);
             }
             Err(error) => {
-                tracing::warn!("{}: {error}", bases[place]);
+                // The last failure is returned; of the others somebody should hear too.
+                if place + 1 < bases.len() {
+                    tracing::warn!("{}: {error}", bases[place]);
+                }
                 // What somebody tried to make us believe says more than that a mirror is down.
                 let better = !matches!(error, Error::Fetch { .. });
                 if failure.is_none() || better {
