@@ -156,6 +156,20 @@ fn an_expired_release_is_refused_with_its_date() {
 }
 
 #[test]
+fn an_expired_release_is_accepted_for_nothing_that_is_shipped() {
+    let accept = "keys = [\"keys/archive.asc\"]\naccept-expired = \"for a test\"\n";
+    let keys = "keys = [\"keys/archive.asc\"]\n";
+    let world = hello();
+    world.edit("distro/lazuli.toml", keys, accept);
+    world.fails(&["lock"], &["lazuli.toml:", "`accept-expired` is not for it"]);
+    // Not a default suite any more, but the tools that make images come from it.
+    world.edit("distro/lazuli.toml", keys, &format!("default = false\n{keys}"));
+    world.edit("distro/lazuli.toml", "packages = [\"tool\"]", "packages = [\"tool\"]\nsuites = [\"stable\"]");
+    world.fails(&["lock"], &["lazuli.toml:", "tool root `image` takes part in making images"]);
+    world.nothing_was_written();
+}
+
+#[test]
 fn a_damaged_index_is_thrown_away() {
     let world = hello();
     world.flip(World::INDEX);

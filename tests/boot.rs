@@ -146,3 +146,12 @@ fn nobody_has_a_password_and_the_machine_has_an_identity() {
     }
     assert_eq!(section("machine-id").len(), 32);
 }
+
+/// What the search for an accelerator waits for is what this firmware says. Under emulation it always runs.
+#[test]
+fn the_firmware_says_what_the_probe_of_kvm_waits_for() {
+    let output = lazuli(&["tool-root", "vm"]);
+    let tools = String::from_utf8(output.stdout).expect("text");
+    let failure = lazuli_vm::accel::run_firmware(std::path::Path::new(tools.trim()), false);
+    assert_eq!(failure.expect("QEMU starts"), None);
+}

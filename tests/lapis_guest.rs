@@ -249,7 +249,6 @@ echo "== end"
 "#;
 
 #[test]
-#[ignore = "core has no lapis yet: add it to distro/images/core.toml"]
 fn packages_come_change_and_go_in_the_booted_guest() {
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     lazuli(&["tool-root", "build"]);
@@ -351,7 +350,6 @@ fn is_whole(got: &Sections) {
 /// in place. The second comes a moment after the scriptlet that runs before the first visible change, wherever
 /// in the thousands of files that is.
 #[test]
-#[ignore = "core has no lapis yet: add it to distro/images/core.toml"]
 fn a_power_cut_in_the_middle_of_an_update_leaves_a_whole_system() {
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     lazuli(&["tool-root", "build"]);

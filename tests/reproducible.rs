@@ -1,9 +1,11 @@
-//! The same inputs and keys make the same bytes: packages, repository, root file system and disk.
+//! The same inputs and keys make the same bytes: packages, repository, root file systems, signatures and disks.
 //!
 //! Two copies of the distribution in two directories are built one after the other into two stores, under
 //! two umasks, user ids, time zones and languages, with two threads and with one. Both stores begin
-//! with the pinned downloads, fetched crates and the kernel of the user's own store, which takes too long to
-//! build twice here; everything else is made anew. Neither build has a network.
+//! with the pinned downloads, fetched crates and, from the user's own store, what takes too long to build twice here:
+//! the kernel, and the binaries that are compiled from this workspace (`workspace_build.rs` compiles such a binary in
+//! two stores). Everything else is made anew, the packages of those binaries too. With `LAZULI_REPRODUCE_ALL=1` only
+//! the kernel is taken over. Neither build has a network.
 
 #[path = "support/user.rs"]
 mod user;
@@ -36,7 +38,11 @@ const SECOND: Circumstances = Circumstances {
     threads: "1",
 };
 
-/// Puts what both builds may share into a fresh store: pinned downloads and the kernel.
+/// Binaries that are taken over.
+const COMPILED: [&str; 4] = ["lapis", "lazuli-cri", "lazuli-exec-guard", "lazuli-update"];
+
+/// Puts what both builds may share into a fresh store: pinned downloads, the kernel, which has to be there, and
+/// compiled binaries.
 fn seed(to: &Path) {
     let from = store();
     let share = |path: &str| {
@@ -53,11 +59,14 @@ fn seed(to: &Path) {
         copy_links(&crates, &to.join(crates.strip_prefix(&from).expect("in the store")));
     }
     let mut kernels = 0;
+    let all = std::env::var_os("LAZULI_REPRODUCE_ALL").is_some();
+    let compiled: &[&str] = if all { &[] } else { &COMPILED };
     for part in fs::read_dir(from.join("actions")).expect("actions") {
         for action in fs::read_dir(&part).expect("actions") {
             let text = fs::read_to_string(&action).expect("an action");
-            if text.contains("\"kernel-") && text.contains(".rpm\"") {
-                kernels += 1;
+            let kernel = text.contains("\"kernel-") && text.contains(".rpm\"");
+            if kernel || compiled.iter().any(|name| text.contains(&format!("\"{name}\":{{"))) {
+                kernels += usize::from(kernel);
                 digests(&text).for_each(blob);
                 share(action.strip_prefix(&from).expect("in the store").to_str().expect("a path in UTF-8"));
             }
@@ -91,7 +100,7 @@ fn digests(text: &str) -> impl Iterator<Item = &str> {
     text.split('"').filter(|w| w.len() == 64 && w.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// Builds repository and image; returns the directory of the results.
+/// Builds repository and images; returns the directory of the results.
 fn build(work: &Path, how: &Circumstances) -> PathBuf {
     let here = work.join(how.directory);
     fs::create_dir_all(&here).expect("a directory");
@@ -99,7 +108,7 @@ fn build(work: &Path, how: &Circumstances) -> PathBuf {
     seed(&store);
     let script = "umask \"$1\"; cp -r \"$2/distro\" \"$2/lazuli.lock\" \"$2/Cargo.toml\" \"$2/Cargo.lock\" \"$2/crates\" . && \
                   \"$3\" --locked build --output out && \
-                  \"$3\" --locked build core --format raw,qcow2 --output out --json > report.json";
+                  \"$3\" --locked build core container-host --format raw,qcow2 --output out --json > report.json";
     let map = [format!("--map-user={}", how.user), format!("--map-group={}", how.user)];
     let output = Command::new("unshare")
         .args(["--user", &map[0], &map[1], "sh", "-c", script, "sh", how.umask])
@@ -164,7 +173,15 @@ fn two_builds_under_different_circumstances_are_identical() {
     // Whatever is pinned and the kernel are in the user's store after this.
     let scratch = tempfile::tempdir_in(store().parent().expect("a parent")).expect("a directory");
     let warm = scratch.path().join("warm");
-    lazuli(&["build", "core", "--format", "raw", "--output", warm.to_str().expect("a path in UTF-8")]);
+    lazuli(&[
+        "build",
+        "core",
+        "container-host",
+        "--format",
+        "raw",
+        "--output",
+        warm.to_str().expect("a path in UTF-8"),
+    ]);
     fs::remove_dir_all(&warm).expect("a directory");
 
     let first = files(&build(scratch.path(), &FIRST));

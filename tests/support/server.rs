@@ -10,7 +10,9 @@ use std::time::Duration;
 /// Serves one directory at a time below `/repository/`; requests for `/signal/NAME` are reported.
 pub struct Server {
     port: u16,
+    #[allow(dead_code)]
     dir: Arc<Mutex<PathBuf>>,
+    #[allow(dead_code)]
     signals: Receiver<String>,
 }
 
@@ -38,11 +40,13 @@ impl Server {
     }
 
     /// Serves another directory from now on.
+    #[allow(dead_code)] // Not every test that has this module needs it.
     pub fn switch(&self, dir: &Path) {
         dir.clone_into(&mut self.dir.lock().expect("no panic"));
     }
 
     /// Waits for the next signal; `None` after `limit`.
+    #[allow(dead_code)] // The same.
     pub fn signal(&self, limit: Duration) -> Option<String> {
         self.signals.recv_timeout(limit).ok()
     }

@@ -41,3 +41,22 @@ fn place(variable: &str, base: &str, home: &str, below: &str) -> PathBuf {
         base.expect("HOME is set").join(below)
     })
 }
+
+/// The program `lapis` of this workspace, compiled if it is not there: it belongs to another package, so Cargo
+/// does not see to it.
+#[allow(dead_code)] // Not every test that has this module runs it.
+pub fn lapis() -> PathBuf {
+    static BUILT: std::sync::Once = std::sync::Once::new();
+    let beside = Path::new(env!("CARGO_BIN_EXE_lazuli")).with_file_name("lapis");
+    BUILT.call_once(|| {
+        let release = beside.components().any(|part| part.as_os_str() == "release");
+        let cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .args(["build", "--quiet", "-p", "lazuli-lapis", "--bin", "lapis"])
+            .args(release.then_some("--release"))
+            .current_dir(checkout())
+            .status()
+            .expect("cargo starts");
+        assert!(cargo.success(), "lapis does not compile");
+    });
+    beside
+}

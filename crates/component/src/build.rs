@@ -90,7 +90,7 @@ pub const MODULE_KEY: &str = "/build/modules.pem";
 /// Where specs find binaries of the workspace.
 pub const BINARIES: &str = "/build/binaries";
 /// Change when what is made from the same inputs changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The macro that a spec uses when it needs the module signing key.
 pub const MODULE_KEY_MACRO: &str = "_lazuli_module_key";
@@ -176,6 +176,11 @@ impl Input<'_> {
             macros.push(b'\n');
         }
         fs::write(top.join(".rpmmacros"), macros)?;
+        // rpm's own rpmrc sets `optflags` after all macros are read; the last rpmrc wins.
+        fs::write(
+            top.join(".rpmrc"),
+            "optflags: x86_64 %{_lazuli_optflags}\noptflags: noarch %{_lazuli_optflags}\n",
+        )?;
         let fixed = [
             ("_topdir", "/build".to_owned()),
             ("_builddir", "/build/BUILD".to_owned()),

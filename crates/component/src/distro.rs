@@ -116,6 +116,25 @@ fn check_distro(file: &Path, text: &str, distro: &Distro, dir: &Path) -> Result<
             }
         }
     }
+    for suite in distro.suite.iter().filter(|s| s.accept_expired.is_some()) {
+        if suite.default {
+            let message = format!(
+                "suite `{}` is for components and tool roots of the build (`default`), so `accept-expired` is not for it",
+                suite.name
+            );
+            return Err(toml_file::invalid(file, text, "accept-expired", message).into());
+        }
+        // What goes into images is made by these two; a component's tool root is checked with the component.
+        for name in ["image", "vm"] {
+            if distro.tool_root.get(name).is_some_and(|root| root.suites.contains(&suite.name)) {
+                let message = format!(
+                    "tool root `{name}` takes part in making images: suite `{}` may be out of date",
+                    suite.name
+                );
+                return Err(toml_file::invalid(file, text, &suite.name, message).into());
+            }
+        }
+    }
     for (name, root) in &distro.tool_root {
         for suite in &root.suites {
             if !distro.suite.iter().any(|s| &s.name == suite) {
@@ -159,6 +178,16 @@ fn check_component(
                 let near = nearest(&built.tool_root, distro.tool_root.keys().map(String::as_str));
                 let message =
                     format!("there is no tool root `{}` in lazuli.toml{}", built.tool_root, suggestion(near));
+                return bad(&built.tool_root, message);
+            }
+            let suites = distro.tool_root.get(&built.tool_root).map(|root| root.suites.as_slice());
+            let stale =
+                |name: &&String| distro.suite.iter().any(|s| s.name == **name && s.accept_expired.is_some());
+            if let Some(suite) = suites.unwrap_or_default().iter().find(stale) {
+                let message = format!(
+                    "tool root `{}` has packages of suite `{suite}`, which may be out of date (`accept-expired`)",
+                    built.tool_root
+                );
                 return bad(&built.tool_root, message);
             }
         }

@@ -6,6 +6,7 @@
 //! repo.secret.asc   OpenPGP secret key that signs packages and repository metadata   0600
 //! repo.asc          its public half                                                  0644
 //! modules.pem       private key and X.509 certificate that sign kernel modules       0600
+//! secureboot/       PK, KEK and db for Secure Boot (crate `secureboot`)              0700
 //! ```
 //!
 //! Everything that is built depends on these keys; with the same keys two builds are identical.

@@ -10,7 +10,7 @@ use crate::schema::{Component, Suite, nearest, suggestion};
 use lazuli_debian::closure::{self, Universe};
 use lazuli_debian::index::{self, BinaryPackage, SourcePackage};
 use lazuli_debian::mirror::Mirror;
-use lazuli_debian::release::{self, Release};
+use lazuli_debian::release::{self, Expiry, Release};
 use lazuli_fetch::{Fetcher, Request};
 use lazuli_fs as fs;
 use lazuli_store::{Digest, Store};
@@ -88,6 +88,8 @@ const MAX_RELEASE: u64 = 16 << 20;
 struct Loaded {
     suite: Suite,
     locked: LockedSuite,
+    /// `Valid-Until`, if it has passed and that was accepted.
+    expired: Option<i64>,
     packages: Vec<BinaryPackage>,
     sources: Vec<SourcePackage>,
 }
@@ -139,6 +141,14 @@ impl Archive {
     /// The state of the suites, for the lock.
     pub fn locked_suites(&self) -> Vec<LockedSuite> {
         self.suites.iter().map(|s| s.locked.clone()).collect()
+    }
+
+    /// Suites whose metadata was accepted although its time is over: name, end of validity in seconds since 1970, and
+    /// why it was accepted.
+    pub fn expired(&self) -> impl Iterator<Item = (&str, i64, &str)> {
+        self.suites
+            .iter()
+            .filter_map(|s| Some((s.suite.name.as_str(), s.expired?, s.suite.accept_expired.as_deref()?)))
     }
 
     /// The newest package of this name in the default suites.
@@ -395,7 +405,8 @@ fn load_suite(
     let bytes = fetcher.get_unpinned(&url, MAX_RELEASE)?;
     let failed = |source| Error::Release { url: url.clone(), source };
     let ring = release::Keyring::from_keys(&keys).map_err(failed)?;
-    let release = release::verify_inrelease(&bytes, &ring, now).map_err(failed)?;
+    let expiry = if suite.accept_expired.is_some() { Expiry::Accepted } else { Expiry::Refused };
+    let release = release::verify_inrelease(&bytes, &ring, now, expiry).map_err(failed)?;
     // The same keys sign several suites; a mirror must not serve one in place of another.
     release.expect_suite(&suite.name).map_err(failed)?;
     let mut packages = Vec::new();
@@ -413,7 +424,8 @@ fn load_suite(
         }
     }
     let locked = LockedSuite { name: suite.name.clone(), date: release.date, sha256: Digest::of(&bytes) };
-    Ok(Loaded { suite: suite.clone(), locked, packages, sources })
+    let expired = release.valid_until.filter(|until| *until <= now);
+    Ok(Loaded { suite: suite.clone(), locked, expired, packages, sources })
 }
 
 /// Fetches one index by its digest and unpacks it.

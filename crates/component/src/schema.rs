@@ -51,6 +51,10 @@ pub struct Suite {
     /// Whether components may come from it; otherwise only tool roots that name it.
     #[serde(default = "yes")]
     pub default: bool,
+    /// Why its `InRelease` is taken after its `Valid-Until`. Only for suites that nothing in an image or a build comes
+    /// from; signatures and digests are verified as ever.
+    #[serde(default)]
+    pub accept_expired: Option<String>,
 }
 
 fn yes() -> bool {

@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for path in inreleases {
             let bytes = lazuli_fs::read(&path)?;
             let start = Instant::now();
-            match release::verify_inrelease(&bytes, &ring, i64::try_from(now)?) {
+            match release::verify_inrelease(&bytes, &ring, i64::try_from(now)?, release::Expiry::Refused) {
                 Ok(r) => println!(
                     "{path}: {} {} {} files, by {} in {:?}",
                     r.codename,

@@ -30,7 +30,7 @@ fn verify(change: impl Fn(String) -> String, after: i64) -> Result<Release, Erro
     let date = key.made + DAY;
     let text = change(text(date));
     let file = signed(&text, &[key.sign(&text, date)]);
-    verify_inrelease(&file, &Keyring::from_keys([key.armored()]).unwrap(), date + after)
+    verify_inrelease(&file, &Keyring::from_keys([key.armored()]).unwrap(), date + after, Expiry::Refused)
 }
 
 #[test]
@@ -67,8 +67,23 @@ fn old_and_future_releases_are_refused_with_their_dates() {
     let key = TestKey::new(false);
     let text = text(key.made + CLOCK_SKEW + 1);
     let file = signed(&text, &[key.sign(&text, key.made)]);
-    let error = verify_inrelease(&file, &Keyring::from_keys([key.armored()]).unwrap(), key.made).unwrap_err();
+    let error =
+        verify_inrelease(&file, &Keyring::from_keys([key.armored()]).unwrap(), key.made, Expiry::Refused)
+            .unwrap_err();
     assert!(matches!(error, Error::Future { what: "InRelease", .. }), "{error}");
+}
+
+#[test]
+fn an_expired_release_is_taken_only_where_that_is_asked_for_and_never_unsigned() {
+    let key = TestKey::new(false);
+    let text = text(key.made);
+    let file = signed(&text, &[key.sign(&text, key.made)]);
+    let ring = Keyring::from_keys([key.armored()]).unwrap();
+    let late = key.made + 30 * DAY;
+    assert!(matches!(verify_inrelease(&file, &ring, late, Expiry::Refused), Err(Error::Expired { .. })));
+    assert!(verify_inrelease(&file, &ring, late, Expiry::Accepted).unwrap().valid_until.unwrap() < late);
+    let other = Keyring::from_keys([TestKey::new(false).armored()]).unwrap();
+    assert!(verify_inrelease(&file, &other, late, Expiry::Accepted).is_err());
 }
 
 #[test]
@@ -105,6 +120,6 @@ fn a_flipped_byte_anywhere_is_noticed() {
     for at in (start..start + text.len() - 1).step_by(11) {
         let mut damaged = file.clone();
         damaged[at] ^= 1;
-        assert!(verify_inrelease(&damaged, &ring, key.made).is_err(), "byte {at}");
+        assert!(verify_inrelease(&damaged, &ring, key.made, Expiry::Refused).is_err(), "byte {at}");
     }
 }

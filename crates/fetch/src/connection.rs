@@ -19,6 +19,8 @@ pub struct Connection {
     pub roots: Roots,
     /// Does not check certificates of servers: whoever is in between can then answer in their name.
     pub insecure: bool,
+    /// Nothing but https, wherever servers lead to: for content that nothing else vouches for.
+    pub https_only: bool,
     /// A certificate of our own to show.
     pub client: Option<ClientCertificate>,
     /// Which addresses of a server are used.

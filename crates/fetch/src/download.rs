@@ -157,7 +157,7 @@ impl Download<'_> {
         reported: &mut u64,
     ) -> Result<(), Ended> {
         let size = self.request.size;
-        let mut answer = self.client.get(url, partial.len(), validator.as_deref())?;
+        let mut answer = self.client.get(url, partial.len(), None, validator.as_deref())?;
         *validator = answer.validator.take();
         if answer.start != partial.len() {
             // The server ignored the range or the content changed: it sends everything.
@@ -266,7 +266,7 @@ pub(crate) fn get_unpinned(client: &Client, options: &Options, url: &str, max_si
 }
 
 fn get_once(client: &Client, url: &str, max_size: u64) -> Result<Vec<u8>, Ended> {
-    let mut answer = client.get(url, 0, None)?;
+    let mut answer = client.get(url, 0, None, None)?;
     let mut content = Vec::new();
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -296,11 +296,11 @@ fn open_local(path: &Path) -> Result<std::fs::File, Ended> {
     }
 }
 
-fn backoff(options: &Options, attempts: u32) -> Duration {
+pub(crate) fn backoff(options: &Options, attempts: u32) -> Duration {
     options.backoff.saturating_mul(1 << (attempts - 1).min(10)).min(MAX_BACKOFF.max(options.backoff))
 }
 
-fn describe(url: &str, failure: Failure, attempts: u32, options: &Options) -> Error {
+pub(crate) fn describe(url: &str, failure: Failure, attempts: u32, options: &Options) -> Error {
     let address = redact(url);
     match failure {
         Failure::Network(reason) => Error::Unreachable { url: address, reason, attempts },

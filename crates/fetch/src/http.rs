@@ -55,7 +55,7 @@ pub(crate) struct Answer {
 
 /// A body that notices when it hardly moves.
 pub(crate) struct Body {
-    reader: Box<dyn Read>,
+    reader: Box<dyn Read + Send>,
     window: Duration,
     min_rate: u64,
     since: Instant,
@@ -105,15 +105,24 @@ impl Client {
         agent.as_ref().map_err(|reason| Failure::Setup(reason.clone()))
     }
 
-    /// Asks for the content of `url` from byte `from` on.
-    pub(crate) fn get(&self, url: &str, from: u64, validator: Option<&str>) -> Result<Answer, Failure> {
+    /// Asks for the content of `url` from byte `from` on, up to but without byte `until` if that is given. A
+    /// server may answer with more.
+    pub(crate) fn get(
+        &self,
+        url: &str,
+        from: u64,
+        until: Option<u64>,
+        validator: Option<&str>,
+    ) -> Result<Answer, Failure> {
         let (authorization, url) = self.options.connection.authorization(url);
         let mut request = self.agent()?.get(source::escaped(&url));
         if let Some(authorization) = authorization {
             request = request.header("Authorization", authorization);
         }
-        if from > 0 {
-            request = request.header("Range", format!("bytes={from}-"));
+        let ranged = from > 0 || until.is_some();
+        if ranged {
+            let last = until.map(|until| until.saturating_sub(1).to_string()).unwrap_or_default();
+            request = request.header("Range", format!("bytes={from}-{last}"));
             if let Some(validator) = validator {
                 request = request.header("If-Range", validator);
             }
@@ -123,11 +132,11 @@ impl Client {
         let length = || header("content-length").and_then(|v| v.trim().parse::<u64>().ok());
         let (start, total) = match response.status().as_u16() {
             200 => (0, length()),
-            206 if from > 0 => match header("content-range").and_then(content_range) {
+            206 if ranged => match header("content-range").and_then(content_range) {
                 Some((start, total)) if start == from => (start, total),
                 _ => return Err(Failure::Range),
             },
-            416 if from > 0 => return Err(Failure::Range),
+            416 if ranged => return Err(Failure::Range),
             404 | 410 => return Err(Failure::NotFound),
             status => return Err(Failure::Status(status)),
         };
@@ -146,6 +155,31 @@ impl Client {
         };
         Ok(Answer { start, total, validator, body })
     }
+
+    /// Sends `body` to `url`, within `limit` in all. Success is any 2xx; the body of the answer is left unread, which
+    /// closes the connection.
+    pub(crate) fn post(
+        &self,
+        url: &str,
+        content_type: &str,
+        body: &[u8],
+        limit: Duration,
+    ) -> Result<(), Failure> {
+        let (authorization, url) = self.options.connection.authorization(url);
+        let mut request = self.agent()?.post(source::escaped(&url)).header("Content-Type", content_type);
+        if let Some(authorization) = authorization {
+            request = request.header("Authorization", authorization);
+        }
+        let config = request.config().timeout_global(Some(limit));
+        // A redirect is an answer like any other here, and one that is no success.
+        let request = config.max_redirects(0).max_redirects_will_error(false).build();
+        let response = request.send(body).map_err(describe)?;
+        match response.status().as_u16() {
+            200..=299 => Ok(()),
+            404 | 410 => Err(Failure::NotFound),
+            status => Err(Failure::Status(status)),
+        }
+    }
 }
 
 fn agent(options: &Options) -> Result<ureq::Agent, String> {
@@ -163,6 +197,8 @@ fn agent(options: &Options) -> Result<ureq::Agent, String> {
         .ip_family(family)
         .proxy(connection.proxy()?)
         .tls_config(connection.tls()?)
+        // Looked at again for each redirect.
+        .https_only(connection.https_only)
         .max_redirects(options.redirects)
         .max_idle_connections(options.parallel)
         .max_idle_connections_per_host(options.parallel)
@@ -197,6 +233,9 @@ fn describe(error: ureq::Error) -> Failure {
         ureq::Error::HostNotFound => Failure::Network("the host name is not known".into()),
         ureq::Error::Timeout(what) => Failure::Network(timeout(what)),
         ureq::Error::Tls(reason) => Failure::Tls(reason.to_owned()),
+        ureq::Error::RequireHttpsOnly(url) => {
+            Failure::Tls(format!("it leads to {}, which is not https", source::redact(&url)))
+        }
         ureq::Error::Rustls(e) => Failure::Tls(e.to_string()),
         // Certificates that are refused come this way.
         ureq::Error::Io(e) if e.kind() == std::io::ErrorKind::InvalidData => Failure::Tls(e.to_string()),

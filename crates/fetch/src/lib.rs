@@ -2,7 +2,8 @@
 //!
 //! A [`Request`] names content by SHA-256 and size and the places where it may be found. Nothing
 //! reaches the store under that digest unless it was checked in full; what is known beforehand is
-//! never downloaded again. This crate must not know what the content means.
+//! never downloaded again. A [`Poster`] sends small messages over the same connections. This crate must not know what
+//! the content means.
 //!
 //! # Layout
 //!
@@ -25,10 +26,14 @@ mod download;
 mod error;
 mod http;
 mod partial;
+mod post;
+mod reader;
 mod source;
 
 pub use connection::{ClientCertificate, Connection, Family, Login, Proxy, Roots};
 pub use error::{Error, Missing, Result};
+pub use post::{PostError, Poster};
+pub use reader::{Reader, Stream};
 
 use lazuli_store::{Digest, Store};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -34,6 +34,9 @@ pub fn compose(ctx: &Context<'_>, packages: &[InstalledRpm], image: &Image) -> R
         .key("compose", VERSION)
         .input("description", &image.spec.root_digest())
         .input("files", &image.files.digest());
+    if let Some(lines) = release_lines(ctx, image) {
+        key = key.field("os-release", lines);
+    }
     for package in &packages {
         key = key.input("rpm", &package.rpm).field("foreign", if package.foreign { "yes" } else { "no" });
     }
@@ -81,6 +84,9 @@ fn run(ctx: &Context<'_>, packages: &[&InstalledRpm], image: &Image) -> Result<T
     tools::hardware_database(ctx, &mut tree)?;
     tools::message_catalogue(ctx, &mut tree, &image.spec.locales)?;
     machine_id(&mut tree, store)?;
+    if let Some(lines) = release_lines(ctx, image) {
+        name_release(&mut tree, store, &lines)?;
+    }
     passes::package_database(ctx, &mut tree, packages, &left_out)?;
     up_to_date(ctx, &mut tree)?;
     tree.ensure_parents();
@@ -111,6 +117,26 @@ fn path(text: &str) -> Result<TreePath> {
 fn machine_id(tree: &mut Tree, store: &Store) -> Result<()> {
     let node = tree.put_file(store, path("etc/machine-id")?, b"uninitialized\n")?;
     node.mode = 0o444;
+    Ok(())
+}
+
+/// What os-release says of an image with slots (os-release(5)): by IMAGE_VERSION the boot loader sorts, and updates tell
+/// one release from the next.
+fn release_lines(ctx: &Context<'_>, image: &Image) -> Option<String> {
+    image
+        .has_slots()
+        .then(|| format!("IMAGE_ID={}\nIMAGE_VERSION={}\n", image.name, image.version(ctx.source_date_epoch)))
+}
+
+fn name_release(tree: &mut Tree, store: &Store, lines: &str) -> Result<()> {
+    let path = path("usr/lib/os-release")?;
+    let mut text = tree.read(store, &path)?.ok_or_else(|| Error::Missing {
+        what: "os-release",
+        path: format!("/{path}"),
+        hint: "add `lazuli-release` to the packages".into(),
+    })?;
+    text.extend_from_slice(lines.as_bytes());
+    tree.put_file(store, path, &text)?;
     Ok(())
 }
 

@@ -185,8 +185,8 @@ fn an_image_is_made_and_made_again_with_the_same_bytes() {
         let root = compose(&ctx, &packages, &image).unwrap();
         assert!(!root.cached);
         assert!(compose(&ctx, &packages, &image).unwrap().cached);
-        let disk = crate::build_disk(&ctx, &root, &image, &image.spec.disk.formats).unwrap();
-        let again = crate::build_disk(&ctx, &root, &image, &image.spec.disk.formats).unwrap();
+        let disk = crate::build_disk(&ctx, &root, &image, &image.spec.disk.formats, None).unwrap();
+        let again = crate::build_disk(&ctx, &root, &image, &image.spec.disk.formats, None).unwrap();
         assert!(again.files.iter().all(|f| f.cached));
         let tree = root.load(&store).unwrap();
         check_tree(&tree, &store);
@@ -196,7 +196,7 @@ fn an_image_is_made_and_made_again_with_the_same_bytes() {
         let qcow2 = disk.file(crate::Format::Qcow2).unwrap().path.clone();
         lazuli_fs::set_mode(&qcow2, 0o644).unwrap();
         lazuli_fs::write(&qcow2, "damage").unwrap();
-        let repaired = crate::build_disk(&ctx, &root, &image, &[crate::Format::Qcow2]).unwrap();
+        let repaired = crate::build_disk(&ctx, &root, &image, &[crate::Format::Qcow2], None).unwrap();
         assert_eq!(store.put_file(&repaired.files[0].path).unwrap().0, bytes[1]);
         (root.digest, bytes)
     };

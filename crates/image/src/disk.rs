@@ -5,21 +5,17 @@
 //! by their content: hashing gigabytes of nothing would take longer than making them. As with blobs,
 //! a constant modification time marks a finished file; one that was touched since is made again.
 
+use crate::boot_files::{self, BootFiles};
 use crate::context::derive;
+use crate::disk_spec::{FileSystem, Format};
 use crate::ext4::{self, Ext4};
 use crate::gpt::{FileDevice, Partition, Table};
-use crate::passes::tools::kernel_versions;
-use crate::spec::{FileSystem, Format, Image};
-use crate::uki::Uki;
-use crate::{Context, Error, Result, Root, esp, gpt, qcow2, sparse, vhd};
+use crate::slots::{self, Release};
+use crate::{Context, Error, Image, Result, Root, Signing, gpt, qcow2, sparse, vhd};
 use lazuli_fs::Context as _;
-use lazuli_layout::{
-    ALIGNMENT, Architecture, ESP_LABEL, Guid, PartitionFlags, PartitionType, ROOT_LABEL, UkiName,
-    esp as names,
-};
+use lazuli_layout::{ALIGNMENT, Architecture, ESP_LABEL, Guid, PartitionFlags, PartitionType, ROOT_LABEL};
 use lazuli_store::{ActionKey, Digest};
-use lazuli_tree::{Tree, TreePath};
-use std::collections::BTreeMap;
+use lazuli_tree::Tree;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +31,8 @@ pub struct DiskImage {
     pub virtual_size: u64,
     /// The whole command line of the kernel.
     pub command_line: String,
+    /// What an update of an image with slots consists of.
+    pub release: Option<Release>,
 }
 
 /// One file of a disk image.
@@ -58,22 +56,24 @@ impl DiskImage {
 }
 
 /// Identifiers of one image, all derived from its root tree and name.
-struct Identifiers {
-    disk: Guid,
-    esp: Guid,
+pub(crate) struct Identifiers {
+    seed: Digest,
+    pub(crate) disk: Guid,
+    pub(crate) esp: Guid,
     root: Guid,
     root_filesystem: Guid,
     hash_seed: Guid,
-    volume_id: u32,
+    pub(crate) volume_id: u32,
     vhd: Guid,
 }
 
 impl Identifiers {
-    fn of(root: &Digest, name: &str) -> Self {
+    pub(crate) fn of(root: &Digest, name: &str) -> Self {
         let seed = ActionKey::new("image-identity", 1).input("root", root).field("name", name).finish();
         let guid = |purpose: &str| Guid::from_digest(derive(purpose, &seed));
         let volume = derive("FAT volume", &seed);
         Self {
+            seed,
             disk: guid("disk"),
             esp: guid("EFI system partition"),
             root: guid("root partition"),
@@ -83,26 +83,50 @@ impl Identifiers {
             vhd: guid("VHD"),
         }
     }
+
+    /// One more, for another purpose.
+    pub(crate) fn guid(&self, purpose: &str) -> Guid {
+        Guid::from_digest(derive(purpose, &self.seed))
+    }
 }
 
 /// Makes the image in each of `formats`. What the raw disk is made from is the same for all of them, so
-/// another format costs its conversion only.
-pub fn build_disk(ctx: &Context<'_>, root: &Root, image: &Image, formats: &[Format]) -> Result<DiskImage> {
+/// another format costs its conversion only. An image with slots has to be signed; others are not.
+pub fn build_disk(
+    ctx: &Context<'_>,
+    root: &Root,
+    image: &Image,
+    formats: &[Format],
+    signing: Option<&Signing<'_>>,
+) -> Result<DiskImage> {
     let ids = Identifiers::of(&root.digest, &image.name);
     let disk = &image.spec.disk;
-    let (esp_size, root_size) = (disk.esp.0, disk.root.size.0);
-    let virtual_size = ALIGNMENT + esp_size + root_size + ALIGNMENT;
-    let command_line = command_line(image, ids.root);
-    let raw_key = ctx
+    let release = match disk.root.filesystem {
+        FileSystem::Ext4 => None,
+        FileSystem::Erofs => Some(slots::release(ctx, root, image, signing.ok_or(Error::NoSigner)?)?),
+    };
+    let (virtual_size, command_line) = match &release {
+        Some(release) => (release.sizes.disk(), release.command_line.clone()),
+        None => (ALIGNMENT + disk.esp.0 + disk.root_size() + ALIGNMENT, command_line(image, ids.root)),
+    };
+    let mut raw_key = ctx
         .key("disk", VERSION)
         .input("root", &root.digest)
         .field("name", &image.name)
-        .field("esp", esp_size.to_string())
-        .field("root size", root_size.to_string())
-        .field("command line", &command_line)
-        .finish();
+        .field("esp", disk.esp.0.to_string())
+        .field("command line", &command_line);
+    raw_key = match &release {
+        Some(release) => {
+            raw_key.input("release", &release.key).field("sizes", format!("{:?}", release.sizes))
+        }
+        None => raw_key.field("root size", disk.root_size().to_string()),
+    };
+    let raw_key = raw_key.finish();
     let raw = || {
-        file(ctx, &raw_key, image, Format::Raw, |path| raw_disk(ctx, root, image, &ids, &command_line, path))
+        file(ctx, &raw_key, image, Format::Raw, |path| match &release {
+            Some(release) => slots::raw_disk(ctx, release, image, &ids, path),
+            None => raw_disk(ctx, root, image, &ids, &command_line, path),
+        })
     };
     let mut files = Vec::new();
     for &format in formats {
@@ -127,7 +151,7 @@ pub fn build_disk(ctx: &Context<'_>, root: &Root, image: &Image, formats: &[Form
             }
         });
     }
-    Ok(DiskImage { files, virtual_size, command_line })
+    Ok(DiskImage { files, virtual_size, command_line, release })
 }
 
 /// The finished file under `key`, or what `make` writes to the path that it is given.
@@ -147,7 +171,7 @@ fn file(
 const FINISHED: i64 = 1;
 
 /// A large file kept under the digest of its inputs.
-fn finished(
+pub(crate) fn finished(
     ctx: &Context<'_>,
     kind: &str,
     key: &Digest,
@@ -182,7 +206,6 @@ fn intact(path: &Path) -> bool {
 
 /// What follows from the disk, then what the image says.
 fn command_line(image: &Image, root: Guid) -> String {
-    let FileSystem::Ext4 = image.spec.disk.root.filesystem;
     let own = format!("root=PARTUUID={root} rootfstype=ext4");
     let words =
         std::iter::once(own.as_str()).chain(image.spec.kernel_command_line.iter().map(String::as_str));
@@ -198,9 +221,11 @@ fn raw_disk(
     path: &Path,
 ) -> Result<()> {
     let disk = &image.spec.disk;
-    let (esp_size, root_size) = (disk.esp.0, disk.root.size.0);
+    let (esp_size, root_size) = (disk.esp.0, disk.root_size());
     let tree = root.load(ctx.store)?;
-    let esp = system_partition(ctx, &tree, esp_size, ids, command_line)?;
+    let (name, uki) = boot_files::unified_kernel(ctx, &tree, command_line)?;
+    let boot = BootFiles { systemd_boot: boot_files::systemd_boot(ctx)?, uki, name };
+    let esp = boot_files::system_partition(ctx, &boot, esp_size, ids.volume_id)?;
     let filesystem = root_filesystem(ctx, &tree, root, root_size, ids)?;
     ctx.progress("assemble the disk");
     let out = lazuli_fs::create_new(path, 0o600)?;
@@ -232,7 +257,7 @@ fn raw_disk(
     copy_into(&filesystem, &out, path, ALIGNMENT + esp_size)
 }
 
-fn copy_into(from: &Path, out: &File, path: &Path, offset: u64) -> Result<()> {
+pub(crate) fn copy_into(from: &Path, out: &File, path: &Path, offset: u64) -> Result<()> {
     sparse::copy(&lazuli_fs::open(from)?, from, out, path, offset).map(drop)
 }
 
@@ -259,91 +284,6 @@ fn root_filesystem(
         ext4::build(ctx, tree, &accounts, &parameters, dir, "root.ext4")
     })?;
     Ok(path)
-}
-
-/// systemd-boot shows no menu unless a key is held, and lets nobody edit the command line.
-const LOADER_CONF: &str = "timeout 0\neditor no\n";
-
-fn system_partition(
-    ctx: &Context<'_>,
-    tree: &Tree,
-    size: u64,
-    ids: &Identifiers,
-    command_line: &str,
-) -> Result<sparse::SparseBuffer> {
-    ctx.progress("make the EFI system partition");
-    let efi = ctx.tool_root.join("usr/lib/systemd/boot/efi");
-    let boot = lazuli_fs::read(efi.join("systemd-bootx64.efi"))?;
-    let stub = lazuli_fs::read(efi.join("linuxx64.efi.stub"))?;
-    let (uname, linux) = kernel(ctx, tree)?;
-    let osrel = os_release(ctx, tree)?;
-    let field = |key: &str| os_release_field(&osrel, key).unwrap_or_default();
-    let (id, version) = (field("ID"), field("VERSION_ID"));
-    let sbat = format!(
-        "uki,1,UKI,uki,1,https://uapi-group.org/specifications/specs/unified_kernel_image/\n\
-         {id},1,{},{id},{version},{}\n",
-        field("NAME"),
-        field("HOME_URL"),
-    );
-    let uki =
-        Uki { stub: &stub, linux: &linux, osrel: &osrel, cmdline: command_line, uname: &uname, sbat: &sbat };
-    let uki = uki.build().map_err(|e| Error::format("unified kernel image", e))?;
-    let name = UkiName { id, version, counter: None };
-    let files = BTreeMap::from([
-        (names::FALLBACK_X86_64.to_owned(), boot.clone()),
-        (names::SYSTEMD_BOOT_X86_64.to_owned(), boot),
-        (format!("{}/{name}", names::UKI_DIRECTORY), uki),
-        (names::LOADER_CONF.to_owned(), LOADER_CONF.as_bytes().to_vec()),
-    ]);
-    let volume = esp::Volume { size, start: ALIGNMENT, id: ids.volume_id, time: ctx.source_date_epoch };
-    esp::build(&volume, &files)
-}
-
-/// The one kernel of the tree: its release and its image.
-fn kernel(ctx: &Context<'_>, tree: &Tree) -> Result<(String, Vec<u8>)> {
-    let mut found = Vec::new();
-    for version in kernel_versions(tree)? {
-        let path = TreePath::new(&format!("usr/lib/modules/{version}/vmlinuz"))
-            .map_err(crate::passes::Error::from)?;
-        if let Some(image) = tree.read(ctx.store, &path)? {
-            found.push((version, image));
-        }
-    }
-    match found.len() {
-        1 => Ok(found.remove(0)),
-        0 => Err(Error::Missing {
-            what: "kernel",
-            path: "/usr/lib/modules/VERSION/vmlinuz".into(),
-            hint: "add `kernel` to the image's packages".into(),
-        }),
-        _ => {
-            let versions: Vec<&str> = found.iter().map(|(v, _)| v.as_str()).collect();
-            let reason = format!("the image has several kernels ({}); keep one", versions.join(", "));
-            Err(Error::format("unified kernel image", reason))
-        }
-    }
-}
-
-fn os_release(ctx: &Context<'_>, tree: &Tree) -> Result<String> {
-    let path = TreePath::new("usr/lib/os-release").map_err(crate::passes::Error::from)?;
-    let missing =
-        |hint: &str| Error::Missing { what: "os-release", path: path.to_string(), hint: hint.into() };
-    let text = tree.read(ctx.store, &path)?.ok_or_else(|| missing("add `lazuli-release` to the packages"))?;
-    let text = String::from_utf8(text).map_err(|_| missing("it is not UTF-8"))?;
-    for key in ["ID", "VERSION_ID", "NAME"] {
-        if os_release_field(&text, key).is_none_or(|value| value.is_empty()) {
-            return Err(missing(&format!("it has no {key}")));
-        }
-    }
-    Ok(text)
-}
-
-/// A value of os-release(5), without its quotes.
-fn os_release_field(text: &str, key: &str) -> Option<String> {
-    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?.trim();
-    let bare = |quote: char| value.strip_prefix(quote).and_then(|v| v.strip_suffix(quote));
-    // A comma would end a field of .sbat.
-    Some(bare('"').or_else(|| bare('\'')).unwrap_or(value).replace(['\\', ','], ""))
 }
 
 // Both lengths end on sectors because sizes are multiples of 1 MiB.

@@ -82,6 +82,26 @@ pub enum Error {
         #[source]
         source: lazuli_sandbox::Error,
     },
+    /// An image with slots is made without anybody who signs it.
+    #[error("an image with slots must be signed, and no key was given")]
+    NoSigner,
+    /// A version that cannot be.
+    #[error("{reason}")]
+    Version {
+        /// The version.
+        version: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Something could not be signed, or a signature that was brought is not good.
+    #[error("{part}: {source}")]
+    Signature {
+        /// What is signed.
+        part: crate::signing::Part,
+        /// What is wrong.
+        #[source]
+        source: lazuli_secureboot::Error,
+    },
     /// Something that an image needs is in no package.
     #[error("the image has no {what} ({path}); {hint}")]
     Missing {

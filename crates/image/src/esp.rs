@@ -11,12 +11,12 @@
 //! file system is built in a [`SparseBuffer`]: 1 GiB of ESP costs what its files cost. (Written here
 //! because the crate `fatfs` 0.3 gives `.` and `..` long names, which checkers take for damage.)
 
-use crate::fat_names::{
-    ATTRIBUTE_ARCHIVE, ATTRIBUTE_DIRECTORY, ATTRIBUTE_VOLUME, ENTRY, Names, Stamp, short_entry,
-};
 use crate::sparse::SparseBuffer;
 use crate::{Error, Result};
 use lazuli_layout::SECTOR;
+use lazuli_layout::fat::{
+    ATTRIBUTE_ARCHIVE, ATTRIBUTE_DIRECTORY, ATTRIBUTE_VOLUME, ENTRY, Names, Stamp, short_entry,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Seek as _, SeekFrom, Write as _};
 
@@ -112,7 +112,7 @@ pub fn build(volume: &Volume, files: &BTreeMap<String, Vec<u8>>) -> Result<Spars
     for (dir, children) in &directories {
         let mut given = Names::default();
         for child in children {
-            names.insert((dir, child), given.add(child).map_err(fail)?);
+            names.insert((dir, child), given.add(child).map_err(|e| fail(e.to_string()))?);
         }
     }
 

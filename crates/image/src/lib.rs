@@ -4,6 +4,8 @@
 //! packages ──merge──> tree ──passes──> root tree ──mke2fs -d──> ext4 ─┐
 //!                                          │                          ├─ GPT ──> raw ──> qcow2, VHD
 //!                                          └─ kernel, os-release ─UKI─> ESP ─┘
+//!
+//! with slots:  root tree ──mkfs.erofs──> erofs ──> hash tree ──root hash, signed──> UKI, signed
 //! ```
 //!
 //! - [`compose`] merges the packages of an image and applies the passes ([`passes`]): users, presets,
@@ -17,18 +19,22 @@
 //!
 //! This crate must not know how packages are built, found or chosen.
 
+mod boot_files;
 mod compose;
 mod context;
 mod disk;
+pub mod disk_spec;
+pub mod erofs;
 mod error;
 pub mod esp;
 pub mod ext4;
-mod fat_names;
 pub mod gpt;
 mod installed;
 pub mod passes;
 pub mod qcow2;
 mod scriptlets;
+mod signing;
+pub mod slots;
 pub mod sparse;
 pub mod spec;
 #[cfg(test)]
@@ -39,6 +45,9 @@ pub mod vhd;
 pub use compose::{Root, compose};
 pub use context::Context;
 pub use disk::{DiskFile, DiskImage, build_disk, read_table};
+pub use disk_spec::{Compression, DiskSpec, FileSystem, Format, RootSpec, Size};
 pub use error::{Error, Result};
 pub use installed::InstalledRpm;
-pub use spec::{DiskSpec, FileSystem, Format, Image, ImageSpec, RootSpec, Size};
+pub use signing::{Part, Signatures, Signing};
+pub use slots::{Release, ToSign, to_sign};
+pub use spec::{Image, ImageSpec};

@@ -1,14 +1,14 @@
 //! `distro/images/NAME.toml`: what an image consists of.
 
+use crate::disk_spec::{DiskSpec, FileSystem};
 use crate::{Error, Result};
 use lazuli_component::schema::{AddFile, parse_mode};
-use lazuli_layout::{ALIGNMENT, ESP_SIZE};
+use lazuli_layout::Version;
+use lazuli_layout::fat::civil;
 use lazuli_store::{Digest, Store};
 use lazuli_tree::{Kind, Node, Tree, TreePath};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 
 /// The description of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,12 @@ pub struct ImageSpec {
     /// Translations that stay, for example `de`.
     #[serde(default)]
     pub locales: Vec<String>,
+    /// The version of the image, where images have one (slots); by default the day of its inputs, as
+    /// `2026.11.26`.
+    pub version: Option<String>,
+    /// The oldest version that a machine which kept this image may ever run again: raised when an older one has a hole
+    /// that must not come back. By default any.
+    pub minimum_version: Option<String>,
     /// `/etc/hostname`; without it the default of os-release holds.
     pub hostname: Option<String>,
     /// Words of the kernel's command line; `root=` and what belongs to it are added.
@@ -41,127 +47,18 @@ pub struct ImageSpec {
     pub file: Vec<AddFile>,
 }
 
-/// The disk of an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct DiskSpec {
-    /// The size of the EFI system partition.
-    pub esp: Size,
-    /// The root partition.
-    pub root: RootSpec,
-    /// What is written.
-    pub formats: Vec<Format>,
-}
-
-impl Default for DiskSpec {
-    fn default() -> Self {
-        Self { esp: Size(ESP_SIZE), root: RootSpec::default(), formats: vec![Format::Raw] }
-    }
-}
-
-/// The root partition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct RootSpec {
-    /// Its size in the image; it grows on first boot.
-    pub size: Size,
-    /// Its file system.
-    pub filesystem: FileSystem,
-}
-
-impl Default for RootSpec {
-    fn default() -> Self {
-        Self { size: Size(2 << 30), filesystem: FileSystem::Ext4 }
-    }
-}
-
-/// File systems of a root partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FileSystem {
-    /// ext4, read-write.
-    #[default]
-    Ext4,
-}
-
-/// Formats of a disk image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Format {
-    /// The disk as it is, sparse.
-    Raw,
-    /// QEMU's copy-on-write format, compressed.
-    Qcow2,
-    /// Azure's fixed VHD.
-    Vhd,
-}
-
-impl Format {
-    /// The ending of a file in this format.
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Qcow2 => "qcow2",
-            Self::Vhd => "vhd",
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.extension())
-    }
-}
-
-/// A size in bytes, written as `512MiB` or `2GiB`; a multiple of 1 MiB.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct Size(pub u64);
-
-impl FromStr for Size {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let units = [("MiB", 20), ("GiB", 30), ("TiB", 40)];
-        units
-            .iter()
-            .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?.trim(), 1_u64 << shift)))
-            .and_then(|(number, unit)| number.parse::<u64>().ok()?.checked_mul(unit))
-            .filter(|size| *size > 0)
-            .map(Self)
-            .ok_or_else(|| format!("`{text}` is not a size such as 512MiB or 2GiB"))
-    }
-}
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (unit, shift) in [("TiB", 40), ("GiB", 30)] {
-            if self.0.is_multiple_of(1 << shift) {
-                return write!(f, "{}{unit}", self.0 >> shift);
-            }
-        }
-        write!(f, "{}MiB", self.0 / ALIGNMENT)
-    }
-}
-
-impl TryFrom<String> for Size {
-    type Error = String;
-
-    fn try_from(text: String) -> std::result::Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Size> for String {
-    fn from(size: Size) -> Self {
-        size.to_string()
-    }
-}
-
-/// FAT32 needs 65,525 clusters; with clusters of 4 KiB that is a little over 256 MiB.
-const SMALLEST_ESP: u64 = 260 << 20;
 /// Linux takes 64 bytes, of which one ends the name; a label of a domain name takes 63.
 const LONGEST_HOSTNAME: usize = 63;
+
+/// Beginnings of words of the command line that are the composer's, as the kernel compares them.
+const ADDED: [&str; 4] = ["root=", "rootfstype=", "dm_mod.", "dm_verity."];
+
+/// Whether one of the words in an entry is the composer's. The kernel takes `_` and `-` for the same, and quotes around
+/// a word for nothing; of two settings the last one counts, and those of an image come last.
+fn is_added(entry: &str) -> bool {
+    let words = entry.split(' ').map(|word| word.trim_start_matches('"').replace('-', "_"));
+    words.into_iter().any(|word| ADDED.iter().any(|added| word.starts_with(added)))
+}
 
 /// A description together with the name it has and the files it puts into the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -214,20 +111,34 @@ impl ImageSpec {
                 return Err(format!("hostname: `{name}` is not a host name"));
             }
         }
-        if let Some(word) = self.kernel_command_line.iter().find(|w| {
-            w.is_empty() || !w.bytes().all(|b| b.is_ascii_graphic() || b == b' ') || w.starts_with("root=")
-        }) {
+        if let Some(word) = self
+            .kernel_command_line
+            .iter()
+            .find(|w| w.is_empty() || !w.bytes().all(|b| b.is_ascii_graphic() || b == b' ') || is_added(w))
+        {
             return Err(format!(
                 "kernel-command-line: `{word}` cannot stand there (one option an entry, printable ASCII, and \
-                 `root=` is added by the composer)"
+                 `root=`, `rootfstype=`, `dm-mod.` and `dm_verity.` are added by the composer)"
             ));
         }
-        if self.disk.esp.0 < SMALLEST_ESP {
-            return Err(format!("disk.esp: {} is too small for FAT32; give at least 260MiB", self.disk.esp));
+        if let Some(version) = &self.version {
+            if self.disk.root.filesystem != FileSystem::Erofs {
+                return Err(
+                    "version: only an image with slots (disk.root.filesystem = \"erofs\") has one".into()
+                );
+            }
+            check_version(version)?;
         }
-        if self.disk.formats.is_empty() {
-            return Err("disk.formats is empty; name at least one of raw, qcow2, vhd".into());
+        if let Some(version) = &self.minimum_version {
+            if self.disk.root.filesystem != FileSystem::Erofs {
+                return Err(
+                    "minimum-version: only an image with slots (disk.root.filesystem = \"erofs\") has one"
+                        .into(),
+                );
+            }
+            check_version(version).map_err(|reason| format!("minimum-{reason}"))?;
         }
+        self.disk.validate()?;
         for entry in &self.file {
             if entry.config {
                 return Err(format!("[[file]] {}: `config` is only for packages", entry.path));
@@ -241,6 +152,45 @@ impl ImageSpec {
         let relevant = (&self.documentation, &self.locales);
         Digest::of(serde_json::to_vec(&relevant).unwrap_or_default())
     }
+}
+
+impl Image {
+    /// Whether the image has two slots and a state partition instead of one root that is written to.
+    pub fn has_slots(&self) -> bool {
+        self.spec.disk.root.filesystem == FileSystem::Erofs
+    }
+
+    /// Gives the image a version other than its description's or its inputs'.
+    pub fn set_version(&mut self, version: &str) -> Result<()> {
+        let fail = |reason| Error::Version { version: version.to_owned(), reason };
+        check_version(version).map_err(fail)?;
+        if !self.has_slots() {
+            return Err(fail(format!("the image `{}` has no slots, and so no version", self.name)));
+        }
+        self.spec.version = Some(version.to_owned());
+        Ok(())
+    }
+
+    /// The version of an image with slots that is made from inputs of this time (seconds since 1970, UTC).
+    /// Without a version of its own it is the day, which sorts as versions do.
+    pub fn version(&self, source_date_epoch: i64) -> String {
+        self.spec.version.clone().unwrap_or_else(|| {
+            let (year, month, day) = civil(source_date_epoch.div_euclid(86_400));
+            format!("{year:04}.{month:02}.{day:02}")
+        })
+    }
+}
+
+impl Image {
+    /// The oldest version that a machine which kept this image may ever run again; `0` is before all others.
+    pub fn minimum_version(&self) -> &str {
+        self.spec.minimum_version.as_deref().unwrap_or("0")
+    }
+}
+
+/// Versions stand in labels of partitions, in file names and in os-release.
+fn check_version(version: &str) -> std::result::Result<(), String> {
+    version.parse::<Version>().map(drop).map_err(|error| format!("version: {error}"))
 }
 
 /// The node of one `[[file]]`; the inner error is a message without its name.
@@ -287,6 +237,7 @@ fn file_node(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk_spec::Size;
 
     fn read(text: &str) -> Result<Image> {
         let dir = tempfile::tempdir().unwrap();
@@ -305,7 +256,7 @@ mod tests {
         let text = format!("{CORE}[[file]]\npath = \"/etc/motd\"\nsource = \"motd\"\nmode = \"0600\"\n");
         let image = read(&text).unwrap();
         assert_eq!(image.name, "core");
-        assert_eq!(image.spec.disk.root.size, Size(2 << 30));
+        assert_eq!(image.spec.disk.root.size, Some(Size(2 << 30)));
         let motd = image.files.get(&TreePath::new("/etc/motd").unwrap()).unwrap();
         assert_eq!((motd.mode, motd.size()), (0o600, Some(6)));
         assert!(image.files.contains(&TreePath::new("/etc/hostname").unwrap()));
@@ -317,9 +268,20 @@ mod tests {
             (format!("{CORE}rot = 1\n"), "core.toml:7: unknown key `rot`; did you mean `root`?"),
             (CORE.replace("2GiB", "2GB"), "`2GB` is not a size"),
             (CORE.replace("1GiB", "64MiB"), "too small for FAT32"),
+            (CORE.replace("size = \"2GiB\"", "compression = \"zstd\""), "only for erofs"),
+            (CORE.replace("esp =", "state = \"1GiB\"\nesp ="), "only an image with slots"),
+            (format!("version = \"1\"\n{CORE}"), "only an image with slots"),
+            (format!("minimum-version = \"1\"\n{CORE}"), "only an image with slots"),
+            (format!("kernel-command-line = [\"dm-mod.create=\"]\n{CORE}"), "`dm-mod.` and"),
+            (format!("kernel-command-line = [\"quiet dm_mod.create=x\"]\n{CORE}"), "`dm-mod.` and"),
+            (
+                format!("kernel-command-line = [\"dm-verity.require_signatures=0\"]\n{CORE}"),
+                "`dm_verity.` are added",
+            ),
             (CORE.replace("[\"bash\"]", "[]"), "`packages` is empty"),
             (CORE.replace("\"lazuli\"", "\"-x\""), "`-x` is not a host name"),
-            (format!("kernel-command-line = [\"root=/dev/sda\"]\n{CORE}"), "`root=` is added"),
+            (format!("kernel-command-line = [\"root=/dev/sda\"]\n{CORE}"), "`root=`, "),
+            (format!("kernel-command-line = [\"quiet \\\"root=/dev/sda\\\"\"]\n{CORE}"), "`root=`, "),
             (format!("{CORE}[[file]]\npath = \"/a\"\n"), "[[file]] /a: give exactly one of"),
             (format!("{CORE}[[file]]\npath = \"/a\"\nsource = \"../x\"\n"), "is not a path below"),
             (format!("{CORE}[[file]]\npath = \"a\"\ncontent = \"\"\n"), "not an absolute path"),
@@ -330,10 +292,14 @@ mod tests {
     }
 
     #[test]
-    fn sizes_print_as_they_are_written() {
-        for text in ["1MiB", "1536MiB", "2GiB", "1TiB"] {
-            assert_eq!(text.parse::<Size>().unwrap().to_string(), text);
-        }
-        assert!("99999999999TiB".parse::<Size>().is_err());
+    fn the_version_is_the_day_of_the_inputs_unless_somebody_says_otherwise() {
+        let slots = CORE.replace("size = \"2GiB\", filesystem = \"ext4\"", "filesystem = \"erofs\"");
+        let mut image = read(&slots).unwrap();
+        assert_eq!(image.version(1_795_573_351), "2026.11.25");
+        image.set_version("2.0~rc1").unwrap();
+        assert_eq!(image.version(1_795_573_351), "2.0~rc1");
+        assert!(image.set_version("a b").is_err());
+        assert!(image.set_version(&"1".repeat(33)).is_err());
+        assert!(read(CORE).unwrap().set_version("1").is_err(), "an image without slots has no version");
     }
 }

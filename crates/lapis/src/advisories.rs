@@ -93,6 +93,7 @@ impl Filter {
             (o.security, AdvisoryKind::Security),
             (o.bugfix, AdvisoryKind::Bugfix),
             (o.enhancement, AdvisoryKind::Enhancement),
+            (o.newpackage, AdvisoryKind::NewPackage),
         ] {
             if set {
                 filter.kinds.push(kind);

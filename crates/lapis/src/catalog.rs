@@ -49,6 +49,11 @@ pub trait Source {
     /// Shows every path that is known with its owners.
     fn each_path(&self, visit: &mut dyn FnMut(&str, &[PackageId]));
 
+    /// The packages whose requirements mention a name; `None` if only a look at all of them could tell.
+    fn requirers(&self, _name: &str) -> Option<Vec<PackageId>> {
+        None
+    }
+
     /// Prepares for lookups of any path, for which more metadata may have to be fetched.
     fn want_files(&self) -> Result<()> {
         Ok(())
@@ -192,6 +197,18 @@ impl<'a> Catalog<'a> {
             });
         }
         Ok(found.difference(&self.hidden).copied().collect())
+    }
+
+    /// Packages whose requirements mention one of the names, in whatever version, or `None` if a repository
+    /// has no index of that.
+    pub fn requiring<'n>(&self, names: impl Iterator<Item = &'n str>) -> Option<BTreeSet<PackageId>> {
+        let mut found = BTreeSet::new();
+        for name in names {
+            for (place, source) in self.sources() {
+                found.extend(source.requirers(name)?.into_iter().map(|id| self.global(place, id)));
+            }
+        }
+        Some(found.difference(&self.hidden).copied().collect())
     }
 
     /// Prepares for lookups of any path.

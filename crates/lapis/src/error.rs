@@ -11,12 +11,18 @@ pub enum Error {
     /// The command line.
     #[error("{0}")]
     Usage(String),
+    /// A command that does not exist, in words.
+    #[error("{0}")]
+    NoSuchCommand(String),
     /// A configuration file, or an option that stands for one of its keys.
     #[error("{0}")]
     Config(String),
     /// Nothing matches.
     #[error("No matching packages: {}", .0.join(", "))]
     NoMatch(Vec<String>),
+    /// Nothing matches, in the words that scripts for dnf look for.
+    #[error("{0}")]
+    NoMatchAsDnf(String),
     /// The solver knows nothing of these.
     #[error("{}", .0.join("\n"))]
     NotFound(Vec<String>),
@@ -75,6 +81,9 @@ pub enum Error {
     /// The transaction.
     #[error("{0}")]
     Transaction(String),
+    /// Kernels without boot entry or module index.
+    #[error("{0}")]
+    Boot(#[from] lazuli_boot::Error),
     /// The package database.
     #[error("{0}")]
     Database(String),
@@ -113,8 +122,9 @@ impl Error {
     pub fn number(&self) -> u32 {
         match self {
             Self::Usage(_) => 1015,
+            Self::NoSuchCommand(_) => 902,
             Self::Config(_) => 1010,
-            Self::NoMatch(_) | Self::NotFound(_) => 1011,
+            Self::NoMatch(_) | Self::NoMatchAsDnf(_) | Self::NotFound(_) => 1011,
             Self::NoSearchResults => 1599,
             Self::NoRepositories => 1012,
             Self::NoSuchRepository(_) => 1009,
@@ -130,7 +140,7 @@ impl Error {
             Self::NotRoot(_) => 1601,
             Self::Aborted => 1032,
             Self::Problems(_) => 1515,
-            Self::Transaction(_) => 1525,
+            Self::Transaction(_) | Self::Boot(_) => 1525,
             Self::Database(_) => 1526,
             Self::History(_) => 1801,
             Self::Fs(_) => 1605,

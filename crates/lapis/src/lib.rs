@@ -19,6 +19,8 @@ pub mod catalog;
 pub mod cli;
 mod commands;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod generate;
 pub mod history;
 pub mod installed;

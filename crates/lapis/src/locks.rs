@@ -6,6 +6,7 @@
 //! wanted; `#` starts a comment.
 
 use crate::error::Result;
+use crate::spec::Pattern;
 use lazuli_fs as fs;
 use lazuli_rpm::Nevra;
 use lazuli_solve::Lock;
@@ -34,7 +35,7 @@ pub fn read(root: &Path) -> Result<Vec<(PathBuf, Lock)>> {
     Ok(locks)
 }
 
-fn parse(text: &str) -> Vec<Lock> {
+pub(crate) fn parse(text: &str) -> Vec<Lock> {
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     lines
         .filter(|line| !line.is_empty())
@@ -43,6 +44,26 @@ fn parse(text: &str) -> Vec<Lock> {
             None => Lock { package: line.to_owned(), exclude: false },
         })
         .collect()
+}
+
+/// What locks mean for what is installed: a bare name, as tdnf's `locks.d` has it, means the installed version.
+/// Returns also the names that must not be removed, which tdnf's locks mean too.
+pub fn effective(locks: Vec<(PathBuf, Lock)>, installed: &[Nevra]) -> (Vec<Lock>, Vec<String>) {
+    let mut effective = Vec::new();
+    let mut protected = Vec::new();
+    for (file, lock) in locks {
+        let name = Pattern::new(&lock.package);
+        let named: Vec<&Nevra> = installed.iter().filter(|n| name.matches_text(&n.name)).collect();
+        if lock.exclude || named.is_empty() {
+            effective.push(lock);
+            continue;
+        }
+        if file.parent().is_some_and(|folder| folder.ends_with("locks.d")) {
+            protected.extend(named.iter().map(|n| n.name.clone()));
+        }
+        effective.extend(named.into_iter().map(|n| Lock { package: pattern(n), exclude: false }));
+    }
+    (effective, protected)
 }
 
 /// How a lock is written and shown.

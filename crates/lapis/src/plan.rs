@@ -176,12 +176,13 @@ impl View {
         view
     }
 
-    /// Prints it.
-    pub fn show(&self, out: &Output) {
+    /// Prints it. Who asks for quiet sees it only when somebody has to answer.
+    pub fn show(&self, out: &Output, asks: bool) {
         for text in &self.skipped {
             out.info(format!("{} {}", out.styled(Style::Warn, "Skipped:"), indented(text)));
         }
-        if out.quiet || self.groups.is_empty() && self.marks.is_empty() {
+        // Reasons alone are told when they have changed.
+        if (out.quiet && !asks) || self.groups.is_empty() {
             return;
         }
         out.line("Dependencies resolved.");
@@ -248,7 +249,7 @@ impl View {
                     version,
                     line.repository.clone(),
                     size::human(line.size),
-                    out.styled(Style::Dim, &line.why),
+                    out.styled(Style::Dim, short_why(line)),
                 ]);
                 for old in &line.replaces {
                     table.across(format!("     replacing  {}.{} {}", old.name, old.arch, shown_evr(old)));
@@ -350,6 +351,21 @@ fn removal(why: &str) -> Group {
     }
 }
 
+/// Why, for a table: packages by their names only, and nothing that its own line says.
+fn short_why(line: &Line) -> String {
+    if line.why == format!("asked for by `{}`", line.nevra.name) {
+        return "asked for".to_owned();
+    }
+    let name = |word: &str| -> Option<String> {
+        let (rest, arch) = word.rsplit_once('.')?;
+        let is_arch = arch == "noarch" || arch == line.nevra.arch;
+        let name = rest.rsplitn(3, '-').nth(2)?;
+        is_arch.then(|| name.to_owned())
+    };
+    let words = line.why.split(' ').map(|word| name(word).unwrap_or_else(|| word.to_owned()));
+    words.collect::<Vec<_>>().join(" ")
+}
+
 fn indented(text: &str) -> String {
     text.replace('\n', "\n    ")
 }
@@ -396,8 +412,19 @@ mod tests {
     #[test]
     fn a_plan_looks_familiar() {
         let (out, text) = Output::captured();
-        view().show(&out);
+        view().show(&out, true);
         insta::assert_snapshot!(text.take());
+    }
+
+    #[test]
+    fn reasons_are_short() {
+        let short = |why: &str| short_why(&line("curl", "8", why));
+        assert_eq!(short("asked for by `curl`"), "asked for");
+        assert_eq!(short("asked for by `/usr/bin/curl`"), "asked for by `/usr/bin/curl`");
+        assert_eq!(
+            short("required by gcc-c++-1:14.2-1+b1.x86_64 (libm.so.6()(64bit))"),
+            "required by gcc-c++ (libm.so.6()(64bit))"
+        );
     }
 
     #[test]

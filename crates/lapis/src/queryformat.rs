@@ -4,6 +4,7 @@
 //! of `dnf repoquery --querytags`; upper or lower case is the same.
 
 use crate::error::{Error, Result};
+use crate::history::Reason;
 use crate::output::time;
 use crate::package::Details;
 use lazuli_repo::FileKind;
@@ -49,7 +50,22 @@ pub const TAGS: [&str; 36] = [
     "url",
 ];
 /// More tags, beyond what dnf lists first.
-const MORE: [&str; 6] = ["vendor", "version", "checksum", "buildtime_date", "advisories", "archivesize"];
+const MORE: [&str; 14] = [
+    "vendor",
+    "version",
+    "checksum",
+    "buildtime_date",
+    "advisories",
+    "archivesize",
+    "depends",
+    "envra",
+    "nvr",
+    "regular_requires",
+    "reponame",
+    "repo",
+    "requires_pre",
+    "source_debug_name",
+];
 
 /// The widest padding.
 const MAX_WIDTH: usize = 1000;
@@ -196,9 +212,21 @@ fn value(package: &Details, tag: &str) -> String {
         "sourcerpm" => p.source_rpm.clone(),
         "source_name" => source_name(&p.source_rpm).to_owned(),
         "debug_name" => format!("{}-debuginfo", p.nevra.name),
-        "repoid" => package.repository.clone(),
+        "source_debug_name" => format!("{}-debuginfo", source_name(&p.source_rpm)),
+        "nvr" => format!("{}-{}", p.nevra.name, p.nevra.evr.version_release()),
+        "envra" => format!(
+            "{}:{}-{}.{}",
+            p.nevra.evr.epoch.unwrap_or(0),
+            p.nevra.name,
+            p.nevra.evr.version_release(),
+            p.nevra.arch
+        ),
+        "repoid" | "reponame" | "repo" => package.repository.clone(),
         "from_repo" => package.from_repository.clone(),
-        "reason" => package.reason.map(|r| r.as_str().to_owned()).unwrap_or_default(),
+        "reason" => match package.reason {
+            Some(Reason::Weak) => "weak-dependency".to_owned(),
+            other => other.map(|r| r.as_str().to_owned()).unwrap_or_default(),
+        },
         "checksum" if !package.is_installed() => p.checksum.to_string(),
         "provides" => list(&p.provides),
         "requires" => list(&p.requires),
@@ -208,7 +236,15 @@ fn value(package: &Details, tag: &str) -> String {
         "suggests" => list(&p.suggests),
         "supplements" => list(&p.supplements),
         "enhances" => list(&p.enhances),
-        "prereq_ignoreinst" => list(&requires_pre(package)),
+        "prereq_ignoreinst" | "requires_pre" => list(&requires_pre(package)),
+        "regular_requires" => {
+            let pre = requires_pre(package);
+            list(&p.requires.iter().filter(|d| !pre.contains(d)).cloned().collect::<Vec<_>>())
+        }
+        "depends" => {
+            let all = [&p.requires, &p.recommends, &p.suggests, &p.supplements, &p.enhances];
+            list(&all.into_iter().flatten().cloned().collect::<Vec<_>>())
+        }
         "files" => {
             let files = p.files.iter().filter(|f| f.kind != FileKind::Directory || package.all_files);
             files.map(|f| f.path.as_str()).collect::<Vec<_>>().join("\n")

@@ -9,6 +9,7 @@ use crate::output::time;
 use crate::session::Session;
 use crate::spec::Pattern;
 use lazuli_remote::{Remote as Remotes, Repository};
+use lazuli_repo::comps::Comps;
 use lazuli_repo::config::RepoConfig;
 use lazuli_repo::updateinfo::Advisory;
 use lazuli_rpm::KeyRing;
@@ -62,6 +63,9 @@ pub trait Remote: Source {
 
     /// Its advisories.
     fn advisories(&self) -> Result<Vec<Advisory>>;
+
+    /// Its groups.
+    fn groups(&self) -> Result<Comps>;
 
     /// Its state.
     fn status(&self) -> Status;
@@ -164,6 +168,15 @@ impl Repos {
                     .into_iter()
                     .map(|advisory| Known { advisory, repository: repository_id.clone() }),
             );
+        }
+        Ok(all)
+    }
+
+    /// All groups; those of one id in several repositories are one.
+    pub fn groups(&self) -> Result<Comps> {
+        let mut all = Comps::default();
+        for repository in self.iter() {
+            all.join(repository.groups()?);
         }
         Ok(all)
     }

@@ -6,6 +6,7 @@ use crate::output::Output;
 use crate::session::Session;
 use clap::FromArgMatches as _;
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// How a command ended that did not fail.
@@ -58,6 +59,24 @@ fn command(name: Name, cli: &Cli, args: &[OsString], out: &Output) -> Result<Out
         Command::Version => {
             out.line(format!("{}: {}", name.as_str(), env!("CARGO_PKG_VERSION")));
             Ok(Outcome::Done)
+        }
+        // It runs inside transactions: it must not wait for the end of one.
+        Command::BootEntries(args) => {
+            // Whatever the root, the menu is the running machine's.
+            if let Some(root) = cli.global.place.installroot.as_deref().filter(|r| *r != Path::new("/")) {
+                return Err(Error::Usage(format!(
+                    "boot-entries changes the boot menu of the running machine, and --installroot {} names \
+                     another system; leave it out, or run the command in that system: chroot {} lapis \
+                     boot-entries",
+                    root.display(),
+                    root.display()
+                )));
+            }
+            crate::commands::boot_entries(out, args)
+        }
+        Command::Other(words) => {
+            let word = words.first().map(|w| w.to_string_lossy()).unwrap_or_default();
+            Err(Error::NoSuchCommand(cli::unknown(&word)))
         }
         command => {
             let words: Vec<_> = args.iter().skip(1).map(|w| w.to_string_lossy()).collect();

@@ -8,7 +8,9 @@ use crate::error::{Error, Result};
 use crate::output::{Output, time};
 use crate::spec::Pattern;
 use lazuli_fs as fs;
-use lazuli_repo::config::{Config, ConfigError, IpResolve, Lack, MainConfig, Places, RepoConfig, TsFlag};
+use lazuli_repo::config::{
+    Config, ConfigError, IpResolve, Lack, MainConfig, Places, RepoConfig, TsFlag, Variables,
+};
 use lazuli_rpmdb::{Access, Database};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,8 @@ use std::path::{Path, PathBuf};
 pub struct Settings {
     /// `[main]`.
     pub main: MainConfig,
+    /// Values of variables.
+    pub variables: Variables,
     /// All repositories, with the command line's choice of which are enabled.
     pub repositories: Vec<RepoConfig>,
     /// RPM's name of the architecture.
@@ -99,11 +103,11 @@ impl Settings {
         }
         let releasever = config.variables.get("releasever").map(str::to_owned);
         let arch = config.main.arch.clone().unwrap_or(arch);
-        let Config { main, repositories, .. } = config;
+        let Config { main, repositories, variables, .. } = config;
         // Below the root, not below where the configuration was: what is cached or seen belongs to it.
         let below = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
         let (cache, state) = (below(&main.cachedir), below(&main.persistdir));
-        let mut settings = Self { main, repositories, arch, releasever, from, cache, state };
+        let mut settings = Self { main, variables, repositories, arch, releasever, from, cache, state };
         settings.apply(global)?;
         if !writable(&settings.cache) {
             settings.use_own_cache();
@@ -118,6 +122,7 @@ impl Settings {
         let (cache, state) = (below(&main.cachedir), below(&main.persistdir));
         Self {
             main,
+            variables: Variables::default(),
             repositories: Vec::new(),
             arch: rustix::system::uname().machine().to_string_lossy().into_owned(),
             releasever: None,
@@ -129,6 +134,7 @@ impl Settings {
 
     /// Options that have names of their own.
     fn apply(&mut self, global: &Global) -> Result<()> {
+        refuse(global)?;
         let main = &mut self.main;
         main.best = (main.best || global.solving.best) && !global.solving.nobest;
         main.skip_broken |= global.solving.skip_broken;
@@ -245,6 +251,20 @@ impl Settings {
 fn writable(path: &Path) -> bool {
     let there = path.ancestors().find(|p| p.exists());
     there.is_some_and(|p| rustix::fs::access(p, rustix::fs::Access::WRITE_OK).is_ok())
+}
+
+/// Refuses what somebody would rely on and nobody would do.
+fn refuse(global: &Global) -> Result<()> {
+    let what = if global.ignored.no_allow_downgrade {
+        "--no-allow-downgrade: this is not done; `versionlock add PACKAGE` keeps a version, and the plan shows every \
+         downgrade before it is carried out"
+    } else if global.solving.builddeps {
+        "--builddeps: this is not done; `repoquery --requires` with the source package shows what it needs to be \
+         built, and `install` takes these names"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Usage(what.to_owned()))
 }
 
 fn usage(option: &str, text: &str, expected: &str) -> Error {

@@ -18,15 +18,25 @@
 //! Every partition begins and ends on a multiple of [`ALIGNMENT`]. A partition once shipped never has
 //! to grow except the last one, hence the generous ESP.
 //!
-//! This crate knows names and numbers only; it reads and writes nothing.
+//! This crate knows names and numbers, the bytes of the partition table and of FAT directories, what a release
+//! is ([`manifest`]), and what follows from what about updates ([`assess`], [`Soak`]); it reads and writes
+//! nothing.
 
+pub mod assess;
+pub mod fat;
+pub mod gpt;
 mod guid;
+pub mod manifest;
 mod partition;
 mod slot;
+mod soak;
+mod version;
 
 pub use guid::{Guid, ParseGuidError};
 pub use partition::{Architecture, PartitionFlags, PartitionType};
 pub use slot::{BootCounter, LabelError, Slot, SlotLabel, UkiName};
+pub use soak::{Gate, Soak, Verdict};
+pub use version::{Version, VersionError};
 
 /// The size of the EFI system partition in bytes: room for several unified kernel images for as long
 /// as the machine lives.
@@ -44,6 +54,9 @@ pub const ESP_LABEL: &str = "esp";
 
 /// The partition and file-system label of the root of an image without slots.
 pub const ROOT_LABEL: &str = "root";
+
+/// The partition label of what a machine with slots keeps.
+pub const STATE_LABEL: &str = "state";
 
 /// Paths on the EFI system partition.
 pub mod esp {

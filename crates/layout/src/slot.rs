@@ -86,14 +86,13 @@ impl FromStr for SlotLabel {
         if valid_version(version) {
             Ok(make(version.to_owned()))
         } else {
-            Err(error("the version has odd characters"))
+            Err(error("what follows is not a version"))
         }
     }
 }
 
-/// Versions as the boot loader specification sorts them: letters, digits and `. ~ ^ -`.
 fn valid_version(version: &str) -> bool {
-    !version.is_empty() && version.bytes().all(|b| b.is_ascii_alphanumeric() || b".~^-_".contains(&b))
+    version.parse::<crate::Version>().is_ok()
 }
 
 /// Boot tries in the name of a unified kernel image, `+LEFT-DONE`: systemd-boot takes one from `left`
@@ -145,7 +144,7 @@ impl FromStr for UkiName {
         };
         let (id, version) = stem.split_once('-').ok_or_else(|| error("it has no version"))?;
         if id.is_empty() || !valid_version(version) {
-            return Err(error("the version has odd characters"));
+            return Err(error("what follows is not a version"));
         }
         Ok(Self { id: id.to_owned(), version: version.to_owned(), counter })
     }

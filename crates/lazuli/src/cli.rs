@@ -1,5 +1,6 @@
 //! The command line's definition.
 
+use crate::commands::rollout::RolloutArgs;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -31,6 +32,9 @@ pub struct Global {
     /// Fail rather than re-pin what a mirror no longer carries
     #[arg(long, global = true)]
     pub locked: bool,
+    /// The version of images with slots; by default the day of their inputs
+    #[arg(long, global = true, env = "LAZULI_IMAGE_VERSION", value_name = "VERSION")]
+    pub image_version: Option<String>,
     /// Print results as JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -63,6 +67,9 @@ pub enum Command {
     /// Look after the store
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Publish releases of images to hosts that update themselves as a whole
+    #[command(subcommand)]
+    Update(UpdateCommand),
     /// Check this host and say what to do about each finding
     Doctor,
     /// Write the metadata of all packages of the default suites as if all were adopted; for measurements
@@ -100,6 +107,9 @@ pub struct RunArgs {
     /// this host is http://10.0.2.2:PORT/
     #[arg(long, value_name = "URL")]
     pub repository: Option<String>,
+    /// Let a TCP port of this host (on 127.0.0.1) lead to one of the guest; may be given several times
+    #[arg(long, value_name = "HOST:GUEST", value_parser = port_pair)]
+    pub forward: Vec<(u16, u16)>,
     /// Memory of the guest in MiB
     #[arg(long, default_value_t = 1024, value_name = "MIB", value_parser = clap::value_parser!(u32).range(128..=1 << 20))]
     pub memory: u32,
@@ -125,6 +135,9 @@ pub struct BuildArgs {
     /// Formats to write, instead of those that the image names
     #[arg(long, value_delimiter = ',', value_name = "FORMAT")]
     pub format: Vec<String>,
+    /// Also write what `lazuli update publish` takes, to DIR/IMAGE-VERSION (images with slots)
+    #[arg(long, requires = "images")]
+    pub update: bool,
 }
 
 /// `lazuli lock`.
@@ -183,6 +196,42 @@ pub enum ImageCommand {
         #[arg(long)]
         files: bool,
     },
+    /// Write what has to be signed for an image, for a key that is elsewhere
+    Unsigned(UnsignedArgs),
+    /// Take signatures back, check them and write the image
+    Attach(AttachArgs),
+}
+
+/// `lazuli image unsigned`.
+#[derive(Debug, Args)]
+pub struct UnsignedArgs {
+    /// The image, one with slots
+    pub name: String,
+    /// The directory
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// The certificate of the key that signs, PEM or DER; by default db.crt in the directory
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
+}
+
+/// `lazuli image attach`.
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    /// The image, one with slots
+    pub name: String,
+    /// The directory that `lazuli image unsigned` wrote, with the signatures
+    #[arg(long, value_name = "DIR")]
+    pub from: PathBuf,
+    /// The certificate of the key that signed, PEM or DER; by default db.crt in the directory
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
+    /// Directory for the results; by default `build/`
+    #[arg(long, short, default_value = "build", value_name = "DIR")]
+    pub output: PathBuf,
+    /// Formats to write, instead of those that the image names
+    #[arg(long, value_delimiter = ',', value_name = "FORMAT")]
+    pub format: Vec<String>,
 }
 
 /// `lazuli kernel`.
@@ -267,4 +316,90 @@ pub enum StoreCommand {
     },
     /// Read every blob again and remove damaged ones
     Verify,
+}
+
+/// `lazuli update`.
+#[derive(Debug, Subcommand)]
+pub enum UpdateCommand {
+    /// Raise, hold or withdraw a release by what hosts report of it
+    Rollout(RolloutArgs),
+    /// Publish images: pack them, make recipes from the last releases, sign the metadata
+    Publish(UpdatePublishArgs),
+    /// Make an empty repository, and development keys if there are none
+    Root(UpdateRepository),
+    /// Replace keys, thresholds or dates: sign new root metadata as roles.json beside the keys says
+    Rotate(UpdateRotateArgs),
+    /// Sign the metadata again before it expires; nothing that it lists changes
+    Refresh {
+        /// The repository
+        #[command(flatten)]
+        repository: UpdateRepository,
+        /// Sign only the timestamp, which needs only its key
+        #[arg(long)]
+        timestamp: bool,
+    },
+    /// Take a release out of the metadata, so that no host takes it any more
+    Withdraw {
+        /// The repository
+        #[command(flatten)]
+        repository: UpdateRepository,
+        /// The name of its manifest, PRODUCT-ARCHITECTURE-VERSION.manifest.json
+        manifest: String,
+    },
+}
+
+/// Which update repository, and who signs.
+#[derive(Debug, Args)]
+pub struct UpdateRepository {
+    /// The directory of the repository, for a web server or a USB stick
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// The directory of the keys and their roles.json; by default `update` in the directory of keys
+    #[arg(long, value_name = "DIR")]
+    pub keys: Option<PathBuf>,
+}
+
+/// `lazuli update publish`.
+#[derive(Debug, Args)]
+pub struct UpdatePublishArgs {
+    /// The images: directories with a release.json, as `lazuli build --update` writes them
+    pub images: Vec<PathBuf>,
+    /// Rollout plans to publish with them, or anew after `lazuli update rollout` changed one; a release without a plan
+    /// may be taken by every host at once
+    #[arg(long, value_name = "FILE")]
+    pub plan: Vec<PathBuf>,
+    /// The repository
+    #[command(flatten)]
+    pub repository: UpdateRepository,
+    /// From how many of the last releases recipes are made
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub recipes: usize,
+    /// Level of zstd for the full image
+    #[arg(long, default_value_t = 19, value_name = "LEVEL", value_parser = clap::value_parser!(i32).range(1..=22))]
+    pub level: i32,
+}
+
+/// `lazuli update rotate`.
+#[derive(Debug, Args)]
+pub struct UpdateRotateArgs {
+    /// The repository
+    #[command(flatten)]
+    pub repository: UpdateRepository,
+    /// Write the bytes that are to be signed elsewhere to this file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["attach", "commit"])]
+    pub unsigned: Option<PathBuf>,
+    /// Take a signature that was made elsewhere; KEY is the key's identity in hexadecimal
+    #[arg(long, value_name = "KEY=FILE")]
+    pub attach: Option<String>,
+    /// Put the new root metadata in its place once it has all signatures
+    #[arg(long)]
+    pub commit: bool,
+}
+
+/// Two ports with a colon between.
+fn port_pair(text: &str) -> Result<(u16, u16), String> {
+    text.split_once(':')
+        .and_then(|(host, guest)| Some((host.parse().ok()?, guest.parse().ok()?)))
+        .filter(|(host, guest)| *host != 0 && *guest != 0)
+        .ok_or_else(|| format!("`{text}` is not a pair of ports such as 8080:80"))
 }

@@ -4,14 +4,20 @@ use crate::rpms::Rpm;
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result, bail};
 use lazuli_component::schema::{nearest, suggestion};
-use lazuli_image::{Context, DiskImage, Format, Image, InstalledRpm, Root};
+use lazuli_image::{Context, DiskImage, Format, Image, InstalledRpm, Root, Signing, ToSign};
 use lazuli_repo::{Detail, Href, Options, Package};
 use lazuli_rpm::PackageFile;
+use lazuli_secureboot::{Certificate, KeySet, Role};
 use lazuli_store::ActionKey;
-use lazuli_tree::Tree;
+use lazuli_tree::{Tree, TreePath};
+use lazuli_vm::Firmware;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
+/// Where an image has the root metadata that its updates are trusted by.
+const UPDATE_ROOT: &str = "usr/share/lazuli/update/root.json";
+/// Where it has the oldest version that a host which ran it may ever run again.
+const UPDATE_MINIMUM: &str = "usr/share/lazuli/update/minimum-version";
 /// Change when a repository is laid out differently.
 const REPO_VERSION: u32 = 1;
 
@@ -33,6 +39,8 @@ pub struct Built {
     pub root: Root,
     /// Its files.
     pub disk: DiskImage,
+    /// The oldest version that a machine which kept the image may ever run again.
+    pub minimum_version: String,
 }
 
 impl Workspace {
@@ -91,7 +99,12 @@ impl Workspace {
             let near = nearest(name, names.iter().map(String::as_str));
             bail!("there is no image `{name}`{} (images: {})", suggestion(near), names.join(", "));
         }
-        Ok(Image::read(&file, &self.store)?)
+        let mut image = Image::read(&file, &self.store)?;
+        // An image without slots has no version to be overridden.
+        if let (Some(version), true) = (&self.global.image_version, image.has_slots()) {
+            image.set_version(version)?;
+        }
+        Ok(image)
     }
 
     /// The names of all images.
@@ -148,33 +161,96 @@ impl Workspace {
             .collect()
     }
 
-    /// Builds an image in these formats, or in those that it names itself.
+    /// Builds an image in these formats, or in those that it names itself; one with slots is signed with the development
+    /// keys.
     pub fn build_image(&self, name: &str, formats: &[Format]) -> Result<Built> {
-        let image = self.image_spec(name)?;
-        let repo = self.repository(self.all_rpms()?)?;
-        let packages = self.solve(&repo, &image)?;
-        let tools = self.tool_root("image")?;
+        let keys = self.image_spec(name)?.has_slots().then(|| self.secure_boot_keys()).transpose()?;
+        let signing = keys.as_ref().map(|keys| Signing::Key(keys.key(Role::Db)));
+        self.build_image_signed(name, formats, signing.as_ref())
+    }
+
+    /// Builds an image in these formats, or in those that it names itself.
+    pub fn build_image_signed(
+        &self,
+        name: &str,
+        formats: &[Format],
+        signing: Option<&Signing<'_>>,
+    ) -> Result<Built> {
+        let image = self.with_update_trust(self.image_spec(name)?)?;
         let formats = if formats.is_empty() { image.spec.disk.formats.clone() } else { formats.to_vec() };
-        let (root, disk) = {
-            let step = self.ui.spinner(&format!("compose {name}"));
-            let progress = |line: &str| step.note(line);
-            let context = Context {
-                store: &self.store,
-                tool_root: &tools,
-                source_date_epoch: self.epoch(),
-                progress: &progress,
-            };
-            let root = lazuli_image::compose(&context, &packages, &image)?;
-            let disk = lazuli_image::build_disk(&context, &root, &image, &formats)?;
-            let cached = root.cached && disk.files.iter().all(|f| f.cached);
-            if cached {
-                step.clear();
-            } else {
-                step.finish(&format!("{} packages", packages.len()));
-            }
-            (root, disk)
+        let (repo, packages, root, disk) = self.composed(&image, |context, root| {
+            let disk = lazuli_image::build_disk(context, root, &image, &formats, signing)?;
+            let cached = disk.files.iter().all(|f| f.cached);
+            Ok((disk, cached))
+        })?;
+        let minimum_version = image.minimum_version().to_owned();
+        Ok(Built { repo, packages, root, disk, minimum_version })
+    }
+
+    /// What has to be signed for an image, as far as it can be made; see [`lazuli_image::to_sign`].
+    pub fn to_sign(&self, name: &str, root_hash: Option<&[u8]>, trusted: &[Certificate]) -> Result<ToSign> {
+        let image = self.with_update_trust(self.image_spec(name)?)?;
+        let (.., to_sign) = self.composed(&image, |context, root| {
+            Ok((lazuli_image::to_sign(context, root, &image, root_hash, trusted)?, false))
+        })?;
+        Ok(to_sign)
+    }
+
+    /// Gives an image with slots what its update agent trusts: the root metadata of the update keys (made on first use)
+    /// and the oldest version that may be run again.
+    fn with_update_trust(&self, mut image: Image) -> Result<Image> {
+        if !image.has_slots() {
+            return Ok(image);
+        }
+        let anchor = crate::update_keys::anchor(&crate::update_keys::directory(&self.keys))?;
+        let minimum = format!("{}\n", image.minimum_version());
+        for (path, content) in [(UPDATE_ROOT, anchor.as_slice()), (UPDATE_MINIMUM, minimum.as_bytes())] {
+            image.files.put_file(&self.store, TreePath::new(path)?, content)?;
+        }
+        Ok(image)
+    }
+
+    /// The development keys for Secure Boot.
+    pub fn secure_boot_keys(&self) -> Result<KeySet> {
+        let owner = format!("{} development", self.source.distro.name);
+        Ok(KeySet::open_or_generate(&self.keys.dir().join("secureboot"), &owner)?)
+    }
+
+    /// The firmware that an image boots with: what is signed boots under Secure Boot, with the development keys enrolled.
+    pub fn firmware(&self, built: &Built, tools: &Path) -> Result<Firmware> {
+        if built.disk.release.is_none() {
+            return Ok(Firmware::Plain);
+        }
+        let template = lazuli_vm::firmware_variables(tools)?;
+        let variables = lazuli_secureboot::varstore::enrol(&template, &self.secure_boot_keys()?)?;
+        Ok(Firmware::SecureBoot { variables })
+    }
+
+    /// Composes the root of an image and goes on with it; `then` says whether all that it made was there already.
+    fn composed<T>(
+        &self,
+        image: &Image,
+        then: impl FnOnce(&Context<'_>, &Root) -> Result<(T, bool)>,
+    ) -> Result<(Repo, Vec<InstalledRpm>, Root, T)> {
+        let repo = self.repository(self.all_rpms()?)?;
+        let packages = self.solve(&repo, image)?;
+        let tools = self.tool_root("image")?;
+        let step = self.ui.spinner(&format!("compose {}", image.name));
+        let progress = |line: &str| step.note(line);
+        let context = Context {
+            store: &self.store,
+            tool_root: &tools,
+            source_date_epoch: self.epoch(),
+            progress: &progress,
         };
-        Ok(Built { repo, packages, root, disk })
+        let root = lazuli_image::compose(&context, &packages, image)?;
+        let (made, cached) = then(&context, &root)?;
+        if cached && root.cached {
+            step.clear();
+        } else {
+            step.finish(&format!("{} packages", packages.len()));
+        }
+        Ok((repo, packages, root, made))
     }
 
     /// The configuration that the kernel package was built with.

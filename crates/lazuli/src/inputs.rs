@@ -66,6 +66,12 @@ impl Workspace {
         let step = self.ui.spinner("read archive indices");
         let archive = Archive::load(&self.source, &self.store, &self.fetcher(), mirror, now())?;
         step.finish(&format!("{} suites, signatures verified", self.source.distro.suite.len()));
+        for (suite, until, why) in archive.expired() {
+            let days = (now() - until) / 86_400;
+            self.ui.line(format!(
+                "suite {suite} was valid until {days} days ago and is used all the same: {why}"
+            ));
+        }
         // A replayed index is signed too; what the lock has seen already must not be undone.
         for suite in &self.lock().suite {
             if let Some(served) = archive.locked_suites().iter().find(|s| s.name == suite.name)

@@ -7,6 +7,7 @@ mod images;
 mod inputs;
 mod rpms;
 mod ui;
+mod update_keys;
 mod workspace;
 
 use anyhow::Result;
@@ -90,6 +91,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             ExitCode::SUCCESS
         }
         Command::Kernel(command) => found(commands::kernel::run(&open(false)?, command)?),
+        Command::Update(command) => found(commands::update::run(command, global.json)?),
         Command::ConvertSuite { dir } => {
             commands::convert::run(&open(false)?, dir)?;
             ExitCode::SUCCESS

@@ -19,7 +19,7 @@ const BUILD_HOST: &str = "lazuli";
 /// The macro that tells a spec where systems fetch packages from; with `_enabled` behind it, whether they do.
 const REPOSITORY_MACRO: &str = "_lazuli_repository";
 /// Change when adoption makes something else of the same inputs.
-const ADOPT_VERSION: u32 = 3;
+const ADOPT_VERSION: u32 = 4;
 
 /// One RPM file that came out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]

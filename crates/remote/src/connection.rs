@@ -26,6 +26,14 @@ pub(crate) fn options(config: &RepoConfig, parallel: usize) -> Options {
     }
 }
 
+/// How whatever says whom to trust is fetched, keys for instance: when it is first seen nothing vouches for it but
+/// the connection.
+pub fn options_for_keys(config: &RepoConfig, parallel: usize) -> Options {
+    let mut options = options(config, parallel);
+    options.connection.https_only = true;
+    options
+}
+
 fn connection(config: &RepoConfig) -> Connection {
     let transport = &config.transport;
     let login = transport.username.as_ref().map(|user| Login {
@@ -49,6 +57,8 @@ fn connection(config: &RepoConfig) -> Connection {
         login,
         roots: transport.ssl_ca_cert.clone().map_or(Roots::System, Roots::File),
         insecure: !transport.ssl_verify,
+        // Then the server alone says what is right, so nobody may speak in its place.
+        https_only: !config.checks_metadata() && !config.checks_packages(),
         client: transport
             .ssl_client_cert
             .clone()

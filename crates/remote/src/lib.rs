@@ -8,16 +8,20 @@
 mod connection;
 mod copy;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod index;
 mod keys;
 mod lock;
 mod mirrors;
 mod packages;
+mod primary;
 mod repository;
 pub mod state;
 mod sync;
 pub mod trust;
 
+pub use connection::options_for_keys;
 pub use error::{Error, Result};
 pub use index::Index;
 pub use packages::{Fetched, Wanted};
@@ -71,6 +75,11 @@ impl Remote {
 
     fn fetcher(&self, config: &RepoConfig) -> Fetcher<'_> {
         let options = connection::options(config, self.parallel);
+        Fetcher::with_options(&self.store, Arc::clone(&self.progress), options)
+    }
+
+    fn key_fetcher(&self, config: &RepoConfig) -> Fetcher<'_> {
+        let options = connection::options_for_keys(config, self.parallel);
         Fetcher::with_options(&self.store, Arc::clone(&self.progress), options)
     }
 }

@@ -34,23 +34,30 @@ fn trimmed(base: &str) -> String {
 
 /// The HTTP addresses in a mirror list (one a line) or a metalink (`<url>` elements that lead to
 /// `repodata/repomd.xml`).
-fn parse(text: &str) -> Vec<String> {
-    let usable = |base: &&str| base.starts_with("http://") || base.starts_with("https://");
+pub(crate) fn parse(text: &str) -> Vec<String> {
+    // After trimming: `https://` alone is no address.
+    let usable = |base: &String| base.starts_with("http://") || base.starts_with("https://");
     if text.contains("<metalink") {
         let urls = text.split("<url").skip(1).filter_map(|part| {
             let (_, rest) = part.split_once('>')?;
             let (url, _) = rest.split_once('<')?;
             url.trim().strip_suffix("/repodata/repomd.xml")
         });
-        return urls.filter(usable).map(trimmed).take(MAX_MIRRORS).collect();
+        return urls.map(trimmed).filter(usable).take(MAX_MIRRORS).collect();
     }
     let lines = text.lines().map(str::trim).filter(|l| !l.starts_with('#'));
-    lines.filter(usable).map(trimmed).take(MAX_MIRRORS).collect()
+    lines.map(trimmed).filter(usable).take(MAX_MIRRORS).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_without_a_host_is_left_out() {
+        assert!(parse("https://\nhttp:///\n").is_empty());
+        assert!(parse("<metalink><url>https:///repodata/repomd.xml</url></metalink>").is_empty());
+    }
 
     #[test]
     fn both_forms_of_lists_are_read() {

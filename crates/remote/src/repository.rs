@@ -72,7 +72,8 @@ impl Repository {
         } else {
             let (primary, filelists) = (self.open(remote, "primary")?, self.open(remote, "filelists")?);
             let packages = parse_packages(&primary, Some(&filelists), None);
-            make(&path, &source, &packages.map_err(|source| self.metadata(source))?, self.id())?
+            index::build(&path, &source, &packages.map_err(|source| self.metadata(source))?)?;
+            reopen(&path, &source, self.id())?
         };
         // Whoever was faster made the same.
         let _ = self.full.set(index);
@@ -103,6 +104,17 @@ impl Repository {
         lazuli_repo::updateinfo::parse(&bytes).map_err(|source| self.metadata(source))
     }
 
+    /// Its groups of packages; empty if it has none.
+    pub fn groups(&self, remote: &Remote) -> Result<lazuli_repo::comps::Comps> {
+        // The compressed file goes by a name of its own, because older programs could not read it.
+        let kinds = ["group_zst", "group_xz", "group_gz", "group"];
+        let Some(kind) = kinds.into_iter().find(|kind| self.repomd().parts.contains_key(*kind)) else {
+            return Ok(lazuli_repo::comps::Comps::default());
+        };
+        let bytes = self.open(remote, kind)?;
+        lazuli_repo::comps::parse(&bytes).map_err(|source| self.metadata(source))
+    }
+
     /// The addresses of a file of the repository.
     pub(crate) fn urls(&self, href: &Href) -> Vec<String> {
         self.bases.iter().map(|base| format!("{base}/{href}")).collect()
@@ -131,6 +143,21 @@ pub(crate) fn open_part(
     bases: &[String],
     kind: &'static str,
 ) -> Result<Vec<u8>> {
+    with_part(remote, config, verified, bases, kind, |bytes| {
+        let metadata = |source| Error::Metadata { repository: config.id.clone(), source: Box::new(source) };
+        verified.open(kind, bytes).map_err(metadata)
+    })
+}
+
+/// What `read` makes of a part's bytes as they are stored, which are fetched if they are not cached.
+pub(crate) fn with_part<T>(
+    remote: &Remote,
+    config: &RepoConfig,
+    verified: &Verified,
+    bases: &[String],
+    kind: &'static str,
+    read: impl Fn(&[u8]) -> Result<T>,
+) -> Result<T> {
     let metadata = |source| Error::Metadata { repository: config.id.clone(), source: Box::new(source) };
     let part = verified.repomd().part(kind).map_err(metadata)?;
     if part.size > lazuli_repo::repomd::MAX_PART {
@@ -153,7 +180,7 @@ pub(crate) fn open_part(
             remote.fetcher(config).fetch_all(&[request]).map_err(fetch)?;
         }
         match remote.store.read(&part.checksum) {
-            Ok(bytes) => return verified.open(kind, &bytes).map_err(metadata),
+            Ok(bytes) => return read(&bytes),
             // It was damaged where it lay and is gone now; the server still has it.
             Err(lazuli_store::Error::Missing { .. }) if again => again = false,
             Err(error) => return Err(error.into()),
@@ -161,14 +188,8 @@ pub(crate) fn open_part(
     }
 }
 
-/// Makes an index and opens it.
-pub(crate) fn make(
-    path: &std::path::Path,
-    digest: &Digest,
-    packages: &[Package],
-    repository: &str,
-) -> Result<Index> {
-    index::build(path, digest, packages)?;
+/// Opens an index that was just made.
+pub(crate) fn reopen(path: &std::path::Path, digest: &Digest, repository: &str) -> Result<Index> {
     Index::open(path, digest)?
         .ok_or_else(|| Error::Damaged { repository: repository.to_owned(), path: path.to_owned() })
 }

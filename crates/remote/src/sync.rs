@@ -15,16 +15,15 @@
 use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::lock::Lock;
-use crate::repository::{Repository, make, open_part};
+use crate::repository::{Repository, reopen, with_part};
 use crate::state::State;
-use crate::{Remote, keys, mirrors, trust};
+use crate::{Remote, keys, mirrors, primary, trust};
 use lazuli_fetch::Fetcher;
 use lazuli_fs as fs;
 use lazuli_repo::config::Expire;
 use lazuli_repo::repomd::{MAX_REPOMD, MAX_SIGNATURE, PATH, SIGNATURE_PATH};
-use lazuli_repo::{Lack, RepoConfig, Repomd, Verified, parse_packages};
+use lazuli_repo::{Lack, RepoConfig, Repomd, Verified};
 use lazuli_rpm::KeyRing;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::OnceLock;
@@ -73,11 +72,11 @@ pub(crate) fn open(remote: &Remote, config: &RepoConfig, freshness: Freshness) -
         }
     };
     let offline = remote.offline || freshness == Freshness::Cached;
-    let fetcher = remote.fetcher(config);
+    let (fetcher, key_fetcher) = (remote.fetcher(config), remote.key_fetcher(config));
     if let Some(pair) = &cached
         && (offline || (freshness == Freshness::IfOld && young))
     {
-        let (keys, _) = keys::load(config, &fetcher, &mut state, Some(origin.keys.clone()), true)?;
+        let (keys, _) = keys::load(config, &key_fetcher, &mut state, Some(origin.keys.clone()), true)?;
         let judged = judge(remote, config, &keys, pair, &mut state);
         match judged {
             Ok(verified) => {
@@ -95,7 +94,7 @@ pub(crate) fn open(remote: &Remote, config: &RepoConfig, freshness: Freshness) -
     let _lock = Lock::take(&remote.cache, &config.id)?;
     // Another process may have seen a newer version meanwhile.
     let mut state = State::load(&remote.state, &config.id)?;
-    let (keys, from_network) = keys::load(config, &fetcher, &mut state, Some(origin.keys), false)?;
+    let (keys, from_network) = keys::load(config, &key_fetcher, &mut state, Some(origin.keys), false)?;
     let mut bases = mirrors::bases(config, &fetcher)?;
     let mut failure = None;
     for place in 0..bases.len() {
@@ -201,10 +200,10 @@ fn finish(
     let index = if let Some(index) = Index::open(&path, &digest)? {
         index
     } else {
-        let primary = open_part(remote, config, &verified, &bases, "primary")?;
-        let packages = parse(&primary).map_err(metadata)?;
-        drop(primary);
-        let index = make(&path, &digest, &packages, &config.id)?;
+        with_part(remote, config, &verified, &bases, "primary", |bytes| {
+            primary::index(&verified, bytes, &config.id, &path, &digest)
+        })?;
+        let index = reopen(&path, &digest, &config.id)?;
         forget(dir, &verified);
         index
     };
@@ -218,66 +217,6 @@ fn finish(
         index,
         full: OnceLock::new(),
     })
-}
-
-/// Packages that a thread parses at once, roughly.
-const CHUNK: usize = 1 << 20;
-const START: &[u8] = b"<package ";
-
-/// Parses `primary` with all processors: a package's record knows nothing of the others, and no text can
-/// hold the markup that begins one.
-fn parse(primary: &[u8]) -> lazuli_repo::Result<Vec<lazuli_repo::Package>> {
-    let mut starts = Vec::new();
-    let mut from = 0;
-    while let Some(at) = find(primary, START, from) {
-        if starts.last().is_none_or(|last| at - last >= CHUNK) {
-            starts.push(at);
-        }
-        from = at + START.len();
-    }
-    if starts.len() < 2 {
-        return parse_packages(primary, None, None);
-    }
-    let end = primary.windows(11).rposition(|w| w == b"</metadata>").unwrap_or(primary.len());
-    let ends = starts.iter().skip(1).copied().chain([end]);
-    let chunks: Vec<(usize, usize)> = starts.iter().copied().zip(ends).collect();
-    // The announced number is checked below; each chunk announces its own.
-    let parts = chunks
-        .par_iter()
-        .map(|&(start, end)| {
-            let body = primary.get(start..end).unwrap_or_default();
-            let count = count(body);
-            let mut document = format!("<metadata packages=\"{count}\">").into_bytes();
-            document.extend(body);
-            document.extend(b"</metadata>");
-            parse_packages(&document, None, None)
-        })
-        .collect::<lazuli_repo::Result<Vec<_>>>();
-    let packages: Vec<lazuli_repo::Package> = parts.unwrap_or_default().into_iter().flatten().collect();
-    let head = primary.get(..starts[0]).unwrap_or_default();
-    let announced = find(head, b"packages=\"", 0).and_then(|at| {
-        let digits = head.get(at + 10..)?.split(|b| *b == b'"').next()?;
-        std::str::from_utf8(digits).ok()?.parse::<usize>().ok()
-    });
-    if announced == Some(packages.len()) {
-        Ok(packages)
-    } else {
-        // The slow way has the words and the place for what is wrong.
-        parse_packages(primary, None, None)
-    }
-}
-
-fn count(body: &[u8]) -> usize {
-    let (mut count, mut from) = (0, 0);
-    while let Some(at) = find(body, START, from) {
-        count += 1;
-        from = at + START.len();
-    }
-    count
-}
-
-fn find(bytes: &[u8], what: &[u8], from: usize) -> Option<usize> {
-    memchr::memmem::find(bytes.get(from..)?, what).map(|at| at + from)
 }
 
 /// Removes indices of older metadata.

@@ -12,7 +12,7 @@ mod tls;
 
 use lazuli_fs as fs;
 use lazuli_remote::{Error, Fetched, Freshness, Remote, Wanted};
-use lazuli_repo::RepoConfig;
+use lazuli_repo::{Lack, RepoConfig};
 use lazuli_rpm::Signer;
 use lazuli_solve::Universe as _;
 use server::{Answer, Asked, Server};
@@ -271,6 +271,39 @@ fn keys_from_the_network_are_pinned_when_they_are_first_seen() {
     which.store(2, Ordering::SeqCst);
     assert_eq!(world.names(&config, NOW, Freshness::Now).unwrap(), EXPECTED);
     assert_eq!(world.names(&config, NOW + 1, Freshness::Cached).unwrap(), EXPECTED);
+}
+
+#[test]
+fn keys_do_not_come_over_http_on_a_detour() {
+    let world = World::new();
+    let public = world.signer.public_armored().unwrap();
+    let plain = Server::start(move |_| Answer::Content(public.clone().into_bytes()));
+    let mut config = world.config();
+    config.gpg_keys = vec![format!("{}/key", tls::redirect(plain.url.clone()))];
+    config.transport.ssl_ca_cert = Some(tls::file("ca.pem"));
+    world.refuses(&config, NOW, &["no secure connection", &plain.url, "not https"]);
+    assert!(plain.asked().is_empty());
+}
+
+#[test]
+fn what_nothing_else_vouches_for_does_not_come_over_http_on_a_detour() {
+    let world = World::new();
+    let plain = server(&world);
+    let mut config = at(&world, &[&tls::redirect(plain.url.clone())]);
+    config.transport.ssl_ca_cert = Some(tls::file("ca.pem"));
+    // Signatures are enough to allow it.
+    assert_eq!(world.names(&config, NOW, Freshness::Now).unwrap(), EXPECTED);
+    config.lacks.extend([Lack::MetadataSignature, Lack::PackageSignature]);
+    let before = plain.asked().len();
+    let _ = fs::remove_dir_all(world.path("cache"));
+    world.refuses(&config, NOW, &["no secure connection", "not https"]);
+    // Nor do mirrors that a list names.
+    let lists = format!("{}\n", plain.url);
+    let lists = tls::start(false, move |_| Some(lists.clone().into_bytes()));
+    config.base_urls.clear();
+    config.mirrorlist = Some(format!("{lists}/list"));
+    world.refuses(&config, NOW, &["no secure connection", "not https"]);
+    assert_eq!(plain.asked().len(), before);
 }
 
 #[test]

@@ -28,10 +28,18 @@ fn compress_with(content: &[u8], threads: usize) -> std::io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// Decompresses `content` by the suffix of `href`. `limit` is the size that the signed metadata promises:
-/// as soon as one byte more comes out the data is refused, so that memory use is bounded by it.
-pub(crate) fn decompress(href: &str, content: &[u8], limit: u64) -> Result<Vec<u8>> {
-    let (format, mut stream): (&'static str, Box<dyn Read + '_>) =
+/// How much is handed out at once.
+const PIECE: usize = 1 << 18;
+
+/// Decompresses `content` by the suffix of `href` and hands it out in pieces. `limit` is the size that the
+/// signed metadata promises: as soon as one byte more comes out the data is refused.
+pub(crate) fn decompress(
+    href: &str,
+    content: &[u8],
+    limit: u64,
+    take: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let (format, stream): (&'static str, Box<dyn Read + '_>) =
         match suffix(href) {
             "zst" => {
                 let mut decoder = zstd::Decoder::with_buffer(content)
@@ -58,14 +66,21 @@ pub(crate) fn decompress(href: &str, content: &[u8], limit: u64) -> Result<Vec<u
             "xml" => ("plain", Box::new(content)),
             other => return Err(Error::Compression { href: href.to_owned(), name: other.to_owned() }),
         };
-    // The capacity is a guess that a hostile size cannot turn into an allocation of its own.
-    let mut out = Vec::with_capacity(usize::try_from(limit.min(16 << 20)).unwrap_or(0));
-    let read = stream.by_ref().take(limit.saturating_add(1)).read_to_end(&mut out);
-    read.map_err(|source| Error::Decompress { href: href.to_owned(), format, source })?;
-    if out.len() as u64 > limit {
-        return Err(Error::TooLarge { href: href.to_owned(), limit });
+    let mut stream = stream.take(limit.saturating_add(1));
+    let (mut piece, mut total) = (vec![0; PIECE], 0_u64);
+    loop {
+        let length = match stream.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(length) => length,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(source) => return Err(Error::Decompress { href: href.to_owned(), format, source }),
+        };
+        total += length as u64;
+        if total > limit {
+            return Err(Error::TooLarge { href: href.to_owned(), limit });
+        }
+        take(&piece[..length])?;
     }
-    Ok(out)
 }
 
 /// Memory an xz stream may ask for, in bytes: enough for `xz -9` (a 64 MiB dictionary).
@@ -75,6 +90,15 @@ const XZ_MEMORY: u64 = 96 << 20;
 mod tests {
     use super::*;
     use std::io::Write as _;
+
+    fn decompress(href: &str, content: &[u8], limit: u64) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        super::decompress(href, content, limit, &mut |piece| {
+            out.extend(piece);
+            Ok(())
+        })?;
+        Ok(out)
+    }
 
     fn gzip(content: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());

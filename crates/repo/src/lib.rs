@@ -23,6 +23,7 @@
 //! Reading checks signature, sizes and digests, always; see [`Verified`].
 
 mod compress;
+pub mod comps;
 pub mod config;
 mod date;
 mod describe;

@@ -16,7 +16,7 @@ use crate::primary;
 use crate::repomd::{MAX_OPEN, MAX_PART, MAX_REPOMD, MAX_SIGNATURE, PATH, Repomd, SIGNATURE_PATH};
 use crate::updateinfo::Advisory;
 use lazuli_rpm::KeyRing;
-use lazuli_store::Digest;
+use lazuli_store::{Digest, Hasher};
 use std::path::Path;
 
 /// How much of a repository to read.
@@ -63,6 +63,23 @@ impl Verified {
 
     /// Checks a part's bytes against the promises of `repomd.xml` and decompresses them.
     pub fn open(&self, kind: &'static str, bytes: &[u8]) -> Result<Vec<u8>> {
+        let mut open = Vec::new();
+        self.stream(kind, bytes, &mut |piece| {
+            open.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(open)
+    }
+
+    /// The same in pieces: the bytes as they are stored are checked before anything is decompressed, the
+    /// decompressed ones as they come. Nothing that was made from the pieces may be used before this has
+    /// returned without an error. An error of `take` ends it.
+    pub fn stream(
+        &self,
+        kind: &'static str,
+        bytes: &[u8],
+        take: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
         let part = self.0.part(kind)?;
         let href = || part.location.to_string();
         if bytes.len() as u64 != part.size {
@@ -85,17 +102,20 @@ impl Verified {
         if open_size > MAX_OPEN {
             return Err(Error::Limit { what: href(), size: open_size, limit: MAX_OPEN });
         }
-        let open = decompress(part.location.as_str(), bytes, open_size)?;
-        if open.len() as u64 != open_size {
-            return Err(Error::Size { href: href(), expected: open_size, actual: open.len() as u64 });
+        let (mut hasher, mut size) = (Hasher::new(), 0_u64);
+        decompress(part.location.as_str(), bytes, open_size, &mut |piece| {
+            hasher.update(piece);
+            size += piece.len() as u64;
+            take(piece)
+        })?;
+        if size != open_size {
+            return Err(Error::Size { href: href(), expected: open_size, actual: size });
         }
-        if let Some(expected) = part.open_checksum {
-            let actual = Digest::of(&open);
-            if actual != expected {
-                return Err(Error::Checksum { href: href(), open: true, expected, actual });
-            }
+        let actual = hasher.finish();
+        if let Some(expected) = part.open_checksum.filter(|expected| *expected != actual) {
+            return Err(Error::Checksum { href: href(), open: true, expected, actual });
         }
-        Ok(open)
+        Ok(())
     }
 
     fn fetch(&self, get: &mut Get<'_>, kind: &'static str) -> Result<Vec<u8>> {

@@ -23,6 +23,7 @@ pub(crate) struct Cursor<'a> {
     file: &'static str,
     bytes: &'a [u8],
     reader: Reader<&'a [u8]>,
+    named_type: bool,
 }
 
 /// The start of an element.
@@ -38,6 +39,21 @@ impl Element<'_> {
 impl<'a> Cursor<'a> {
     /// Starts reading; returns the root element, which must be called `root`.
     pub(crate) fn open(file: &'static str, bytes: &'a [u8], root: &str) -> Result<(Self, Element<'a>)> {
+        Self::start(file, bytes, root, false)
+    }
+
+    /// The same for a kind of file that customarily names its document type. A type that is named declares
+    /// nothing; one with declarations of its own is not accepted here either, and nothing is fetched.
+    pub(crate) fn open_typed(file: &'static str, bytes: &'a [u8], root: &str) -> Result<(Self, Element<'a>)> {
+        Self::start(file, bytes, root, true)
+    }
+
+    fn start(
+        file: &'static str,
+        bytes: &'a [u8],
+        root: &str,
+        named_type: bool,
+    ) -> Result<(Self, Element<'a>)> {
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
@@ -47,7 +63,7 @@ impl<'a> Cursor<'a> {
         };
         let mut reader = Reader::from_str(text);
         reader.config_mut().expand_empty_elements = true;
-        let mut cursor = Self { file, bytes, reader };
+        let mut cursor = Self { file, bytes, reader, named_type };
         match cursor.child()? {
             Some(element) if element.name() == root => Ok((cursor, element)),
             Some(element) => {
@@ -66,6 +82,11 @@ impl<'a> Cursor<'a> {
 
     fn event(&mut self) -> Result<Event<'a>> {
         match self.reader.read_event() {
+            Ok(Event::DocType(text)) if self.named_type && !text.xml10_content().contains('[') => {
+                // Only once, and only in front of everything: a second one is an error.
+                self.named_type = false;
+                self.event()
+            }
             Ok(Event::DocType(_)) => Err(self.error("a document type is not accepted in metadata")),
             Ok(event) => Ok(event),
             Err(error) => {

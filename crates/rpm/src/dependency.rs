@@ -113,6 +113,11 @@ pub struct ParseDependencyError {
 /// The longest dependency that is read, in bytes.
 pub(crate) const MAX_TEXT: usize = 64 << 10;
 
+/// Whether this was meant as a comparison: a name has its signs in parentheses, if at all.
+pub(crate) fn lacks_spaces(name: &str) -> bool {
+    name.contains(['<', '>', '=']) && !name.contains('(')
+}
+
 impl Dependency {
     /// A dependency on any version of `name`.
     pub fn any(name: impl Into<String>) -> Self {
@@ -146,13 +151,16 @@ impl Dependency {
             return fail("it is too long");
         }
         if text.starts_with('(') {
-            let rich = crate::rich::Rich::parse(text)?;
-            return Ok(Self::any(rich.to_string()));
+            return Ok(match crate::rich::Rich::parse(text)? {
+                // Parentheses around a single one say nothing.
+                crate::rich::Rich::Simple(simple) => simple,
+                rich => Self::any(rich.to_string()),
+            });
         }
         let words: Vec<&str> = text.split_whitespace().collect();
         match words[..] {
             [name] => {
-                if name.contains(['<', '>', '=']) && !name.contains('(') {
+                if lacks_spaces(name) {
                     return fail("put spaces around the comparison");
                 }
                 Ok(Self::any(name))
@@ -215,8 +223,26 @@ mod tests {
     }
 
     #[test]
+    fn parentheses_around_a_single_dependency_say_nothing() {
+        for text in ["a", "a >= 1"] {
+            assert_eq!(Dependency::parse(&format!("( ({text}))")), Dependency::parse(text));
+        }
+    }
+
+    #[test]
     fn nonsense_is_refused() {
-        for bad in ["", "a>=1", "a => 1", "a >= ", "a >= 1 2", "(a or", "(a or b and c)", "a >= x:y"] {
+        for bad in [
+            "",
+            "a>=1",
+            "(a>=1)",
+            "(a>=1 or b)",
+            "a => 1",
+            "a >= ",
+            "a >= 1 2",
+            "(a or",
+            "(a or b and c)",
+            "a >= x:y",
+        ] {
             assert!(Dependency::parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -103,7 +103,11 @@ impl FromStr for Evr {
             }
             None => (None, text),
         };
-        let (version, release) = rest.rsplit_once('-').unwrap_or((rest, ""));
+        let (version, release) = match rest.rsplit_once('-') {
+            Some((_, "")) => return Err(fail("the release is empty")),
+            Some(parts) => parts,
+            None => (rest, ""),
+        };
         if version.is_empty() {
             return Err(fail("the version is empty"));
         }
@@ -148,7 +152,9 @@ mod tests {
             assert!(a < b, "{a} < {b}");
         }
         assert_eq!("0:1-1".parse::<Evr>().unwrap(), "1-1".parse().unwrap());
-        assert!("x:1".parse::<Evr>().is_err() && "-1".parse::<Evr>().is_err());
+        for bad in ["x:1", "-1", "1-", "a--", ""] {
+            assert!(bad.parse::<Evr>().is_err(), "{bad:?}");
+        }
     }
 
     proptest! {

@@ -4,6 +4,9 @@
 //! time in a signature is never before the key's creation, because RPM 6 takes such a signature for
 //! bad.
 
+mod candidate;
+
+use candidate::candidates;
 use pgp::composed::{
     ArmorOptions, Deserializable as _, DetachedSignature, EncryptionCaps, KeyType, SecretKeyParamsBuilder,
     SignedPublicKey, SignedSecretKey,
@@ -11,7 +14,7 @@ use pgp::composed::{
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{Signature, SignatureConfig, SignatureType, Subpacket, SubpacketData};
 use pgp::ser::Serialize as _;
-use pgp::types::{KeyDetails as _, Password, Tag, Timestamp, VerifyingKey};
+use pgp::types::{Duration, KeyDetails as _, Password, Tag, Timestamp};
 
 /// What is wrong with a key or a signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +49,12 @@ pub enum Error {
         /// What was the matter with the key.
         why: &'static str,
     },
+    /// A signature by a key that is for something else.
+    #[error("signed by {signer} with a key that is not for signing")]
+    NotForSigning {
+        /// Who signed.
+        signer: String,
+    },
     /// Signing failed.
     #[error("cannot sign: {0}")]
     Sign(String),
@@ -76,6 +85,11 @@ impl std::fmt::Debug for Signer {
 impl Signer {
     /// Makes a key pair. `created` is in seconds since 1970.
     pub fn generate(user_id: &str, created: i64) -> Result<NewKey, Error> {
+        Self::generate_expiring(user_id, created, None)
+    }
+
+    /// The same for a key that is valid for `lifetime` seconds.
+    pub fn generate_expiring(user_id: &str, created: i64, lifetime: Option<u32>) -> Result<NewKey, Error> {
         let fail = |e: String| Error::Sign(e);
         let mut params = SecretKeyParamsBuilder::default();
         params
@@ -87,7 +101,7 @@ impl Signer {
             .primary_user_id(user_id.into());
         let params = params.build().map_err(|e| fail(e.to_string()))?;
         let mut secret = params.generate(rand::thread_rng()).map_err(|e| fail(e.to_string()))?;
-        date_self_signatures(&mut secret, timestamp(created)).map_err(|e| fail(e.to_string()))?;
+        date_self_signatures(&mut secret, timestamp(created), lifetime).map_err(|e| fail(e.to_string()))?;
         let public = SignedPublicKey::from(secret.clone());
         Ok(NewKey {
             secret: secret.to_armored_string(ArmorOptions::default()).map_err(|e| fail(e.to_string()))?,
@@ -147,8 +161,13 @@ impl Signer {
 }
 
 /// Dates the key's certification of its own user ID. The generator takes the clock's time, and a
-/// strict verifier (RPM 6) then refuses signatures between the key's creation and that moment.
-fn date_self_signatures(key: &mut SignedSecretKey, created: Timestamp) -> pgp::errors::Result<()> {
+/// strict verifier (RPM 6) then refuses signatures between the key's creation and that moment. It is also
+/// the place for the key's lifetime in seconds.
+fn date_self_signatures(
+    key: &mut SignedSecretKey,
+    created: Timestamp,
+    lifetime: Option<u32>,
+) -> pgp::errors::Result<()> {
     for user in &mut key.details.users {
         for signature in &mut user.signatures {
             let Some(config) = signature.config() else { continue };
@@ -157,6 +176,10 @@ fn date_self_signatures(key: &mut SignedSecretKey, created: Timestamp) -> pgp::e
                 if matches!(subpacket.data, SubpacketData::SignatureCreationTime(_)) {
                     *subpacket = Subpacket::regular(SubpacketData::SignatureCreationTime(created))?;
                 }
+            }
+            if let Some(lifetime) = lifetime {
+                let lifetime = SubpacketData::KeyExpirationTime(Duration::from_secs(lifetime));
+                config.hashed_subpackets.push(Subpacket::regular(lifetime)?);
             }
             let public = key.primary_key.public_key();
             *signature = config.sign_certification(
@@ -269,22 +292,13 @@ impl KeyRing {
         }
         let mut matching = None;
         for key in &self.keys {
-            let subkeys = key
-                .public_subkeys
-                .iter()
-                .filter(|s| s.signatures.iter().any(|binding| binding.key_flags().sign()))
-                .filter(|s| {
-                    !s.signatures.iter().any(|own| own.typ() == Some(SignatureType::SubkeyRevocation))
-                })
-                .map(|s| &s.key as &dyn SignsAs);
-            for candidate in std::iter::once(&key.primary_key as &dyn SignsAs).chain(subkeys) {
-                if candidate.is_issuer(signature) {
-                    matching = Some(key.fingerprint().to_string());
-                    if candidate.accepts(signature, data) {
-                        check_time(key, signature)?;
-                        return Ok(key.fingerprint().to_string());
-                    }
+            let signer = key.fingerprint().to_string();
+            for candidate in candidates(key).iter().filter(|candidate| candidate.is_issuer(signature)) {
+                if candidate.accepts(signature, data) {
+                    candidate.check_use(&signer, signature)?;
+                    return Ok(signer);
                 }
+                matching = Some(signer.clone());
             }
         }
         match matching {
@@ -293,46 +307,6 @@ impl KeyRing {
                 Err(Error::Unknown { signer: issuers(signature), trusted: self.fingerprints().join(", ") })
             }
         }
-    }
-}
-
-/// Whether the key was valid when it signed. The clock of the machine plays no part in it: packages
-/// outlive the keys that signed them.
-fn check_time(key: &SignedPublicKey, signature: &Signature) -> Result<(), Error> {
-    let created = i64::from(key.created_at().as_secs());
-    let time = signature.created().map_or(0, |t| i64::from(t.as_secs()));
-    let fail = |why| Err(Error::Time { signer: key.fingerprint().to_string(), time, why });
-    if time < created {
-        return fail("did not exist yet");
-    }
-    // The latest certification of a user ID says how long the key is valid.
-    let certifications = key.details.users.iter().flat_map(|user| &user.signatures);
-    let latest = certifications.max_by_key(|own| own.created().map(Timestamp::as_secs));
-    let lifetime = latest.and_then(Signature::key_expiration_time).map_or(0, |d| i64::from(d.as_secs()));
-    if lifetime != 0 && time > created + lifetime {
-        return fail("had expired");
-    }
-    Ok(())
-}
-
-/// A primary key or a subkey as the maker of a signature.
-trait SignsAs {
-    fn is_issuer(&self, signature: &Signature) -> bool;
-    fn accepts(&self, signature: &Signature, data: &[u8]) -> bool;
-}
-
-impl<K: VerifyingKey> SignsAs for K {
-    fn is_issuer(&self, signature: &Signature) -> bool {
-        let fingerprints = signature.issuer_fingerprint();
-        if fingerprints.is_empty() {
-            signature.issuer_key_id().iter().any(|id| **id == self.legacy_key_id())
-        } else {
-            fingerprints.iter().any(|f| **f == self.fingerprint())
-        }
-    }
-
-    fn accepts(&self, signature: &Signature, data: &[u8]) -> bool {
-        signature.verify(self, data).is_ok()
     }
 }
 
@@ -379,6 +353,24 @@ mod tests {
         let signature = config.sign(key, &Password::empty(), &b"data"[..]).unwrap();
         let error = ring.verify(b"data", &DetachedSignature::new(signature).to_bytes().unwrap()).unwrap_err();
         assert!(matches!(error, Error::Time { time: 1_600_000_000, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_signature_over_a_weak_hash_is_refused() {
+        let (signer, ring) = pair();
+        let key = &signer.key.primary_key;
+        for hash in [HashAlgorithm::Sha1, HashAlgorithm::Md5, HashAlgorithm::Ripemd160] {
+            let mut config = SignatureConfig::v4(SignatureType::Binary, key.algorithm(), hash);
+            config.hashed_subpackets = vec![
+                Subpacket::regular(SubpacketData::IssuerFingerprint(key.fingerprint())).unwrap(),
+                Subpacket::regular(SubpacketData::SignatureCreationTime(timestamp(1_800_000_000))).unwrap(),
+            ];
+            // The library may not even make one.
+            let Ok(signature) = config.sign(key, &Password::empty(), &b"data"[..]) else { continue };
+            let error =
+                ring.verify(b"data", &DetachedSignature::new(signature).to_bytes().unwrap()).unwrap_err();
+            assert!(error.to_string().contains("weaker than SHA-256"), "{error}");
+        }
     }
 
     #[test]

@@ -88,6 +88,7 @@ impl<'a> PackageFile<'a> {
         let header = Header::parse(rest).map_err(Error::Header)?;
         // Nothing may stand outside of what is signed.
         header.check_region(tag::HEADERIMMUTABLE).map_err(Error::Header)?;
+        header.check_paths().map_err(Error::Header)?;
         let payload_offset = header_offset + header.size();
         Ok(Self { bytes, signature, header, header_offset, payload_offset })
     }

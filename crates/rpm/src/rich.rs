@@ -31,8 +31,8 @@ pub enum Rich {
         /// And this if it does.
         otherwise: Option<Box<Rich>>,
     },
-    /// One package that meets both.
-    With(Box<Rich>, Box<Rich>),
+    /// One package that meets all of them.
+    With(Vec<Rich>),
     /// One package that meets the first and not the second.
     Without(Box<Rich>, Box<Rich>),
 }
@@ -70,17 +70,17 @@ impl Rich {
     fn collect<'a>(&'a self, positive: bool, all: &mut Vec<(&'a Dependency, bool)>) {
         match self {
             Self::Simple(dependency) => all.push((dependency, positive)),
-            Self::And(list) | Self::Or(list) => list.iter().for_each(|r| r.collect(positive, all)),
+            Self::And(list) | Self::Or(list) | Self::With(list) => {
+                for one in list {
+                    one.collect(positive, all);
+                }
+            }
             Self::If { then, condition, otherwise } | Self::Unless { then, condition, otherwise } => {
                 then.collect(positive, all);
                 condition.collect(!positive, all);
                 if let Some(otherwise) = otherwise {
                     otherwise.collect(positive, all);
                 }
-            }
-            Self::With(a, b) => {
-                a.collect(positive, all);
-                b.collect(positive, all);
             }
             Self::Without(a, b) => {
                 a.collect(positive, all);
@@ -124,6 +124,15 @@ impl<'a> Parser<'a> {
         word
     }
 
+    /// Otherwise a word would not end where it does if something else followed it.
+    fn balanced(&self, word: &str) -> Result<(), ParseDependencyError> {
+        if word.matches('(').count() == word.matches(')').count() {
+            Ok(())
+        } else {
+            Err(self.error("a parenthesis is not closed"))
+        }
+    }
+
     fn peek_word(&self) -> &'a str {
         Parser { text: self.text, rest: self.rest }.word()
     }
@@ -138,7 +147,7 @@ impl<'a> Parser<'a> {
         let op = self.word();
         let rich = match op {
             "" => first,
-            "and" | "or" => {
+            "and" | "or" | "with" => {
                 let mut list = vec![first, self.operand(depth)?];
                 while !self.peek_word().is_empty() {
                     if self.word() != op {
@@ -146,7 +155,11 @@ impl<'a> Parser<'a> {
                     }
                     list.push(self.operand(depth)?);
                 }
-                if op == "and" { Rich::And(list) } else { Rich::Or(list) }
+                match op {
+                    "and" => Rich::And(list),
+                    "or" => Rich::Or(list),
+                    _ => Rich::With(list),
+                }
             }
             "if" | "unless" => {
                 let then = Box::new(first);
@@ -161,16 +174,6 @@ impl<'a> Parser<'a> {
                 } else {
                     Rich::Unless { then, condition, otherwise }
                 }
-            }
-            "with" => {
-                let mut rich = Rich::With(Box::new(first), Box::new(self.operand(depth)?));
-                while !self.peek_word().is_empty() {
-                    if self.word() != "with" {
-                        return Err(self.error("use parentheses to mix operators"));
-                    }
-                    rich = Rich::With(Box::new(rich), Box::new(self.operand(depth)?));
-                }
-                rich
             }
             "without" => Rich::Without(Box::new(first), Box::new(self.operand(depth)?)),
             _ => return Err(self.error("expected and, or, if, unless, with or without")),
@@ -189,6 +192,10 @@ impl<'a> Parser<'a> {
         if name.is_empty() {
             return Err(self.error("expected a name"));
         }
+        self.balanced(name)?;
+        if crate::dependency::lacks_spaces(name) {
+            return Err(self.error("put spaces around the comparison"));
+        }
         let flags = match self.peek_word() {
             "<" => DependencyFlags::LESS,
             "<=" => DependencyFlags::LESS | DependencyFlags::EQUAL,
@@ -199,6 +206,7 @@ impl<'a> Parser<'a> {
         };
         self.word();
         let evr = self.word();
+        self.balanced(evr)?;
         if evr.parse::<crate::Evr>().is_err() {
             return Err(self.error("expected [epoch:]version[-release]"));
         }
@@ -234,7 +242,7 @@ impl fmt::Display for Rich {
             Self::Unless { then, condition, otherwise } => {
                 conditional(f, then, "unless", condition, otherwise)
             }
-            Self::With(a, b) => write!(f, "({a} with {b})"),
+            Self::With(all) => list(f, all, "with"),
             Self::Without(a, b) => write!(f, "({a} without {b})"),
         }
     }
@@ -266,6 +274,7 @@ mod tests {
                 (inner.clone(), inner.clone(), prop::option::of(inner.clone())).prop_map(|(a, b, c)| {
                     Rich::If { then: Box::new(a), condition: Box::new(b), otherwise: c.map(Box::new) }
                 }),
+                prop::collection::vec(inner.clone(), 2..4).prop_map(Rich::With),
                 (inner.clone(), inner).prop_map(|(a, b)| Rich::Without(Box::new(a), Box::new(b))),
             ]
         })
@@ -279,6 +288,15 @@ mod tests {
                 other => other.to_string(),
             };
             prop_assert_eq!(Rich::parse(&text).unwrap(), rich);
+        }
+
+        /// A chain is no deeper than its parentheses: nothing that walks over it needs more stack for more of it.
+        #[test]
+        fn a_long_chain_is_flat(op in "and|or|with", count in 100_usize..5000) {
+            let text = format!("(a{})", format!(" {op} b").repeat(count));
+            let rich = Rich::parse(&text).unwrap();
+            prop_assert_eq!(rich.simple().len(), count + 1);
+            prop_assert_eq!(rich.to_string(), text);
         }
 
         #[test]

@@ -47,8 +47,8 @@ pub struct Change {
 impl Database {
     /// Makes the change, all of it or nothing, and returns the numbers of what was added, in order.
     ///
-    /// When this returns the change is on the disk: a power cut does not undo it, and no other flush is
-    /// needed for the database. It does not flush anything else: the files of the packages that are added
+    /// When this returns the change is on the disk, unless that was [deferred](Database::defer_flushes): a
+    /// power cut does not undo it, and no other flush is needed for the database. It does not flush anything else: the files of the packages that are added
     /// must be on the disk before (`syncfs`), and what is removed must be removed afterwards, or a
     /// journal must tell how to go on. A process that is killed in here leaves a state from which the
     /// next one that opens the database, `rpm` too, goes back to before the change or sees all of it.
@@ -105,8 +105,8 @@ impl Database {
         }
         Inserter::new(&transaction).insert(numbers.iter().copied().zip(&headers)).map_err(at)?;
         transaction.commit().map_err(at)?;
-        let mut unreadable = self.unreadable.borrow_mut();
-        unreadable.retain(|hnum, _| !removed.contains(hnum));
+        self.unreadable.borrow_mut().retain(|hnum, _| !removed.contains(hnum));
+        self.limit_log()?;
         Ok(numbers)
     }
 
@@ -135,7 +135,10 @@ impl Database {
     /// How many bytes the disk must have free for adding packages with these headers: what the tables
     /// grow by, and the journal besides.
     pub fn space_for<'a>(&self, headers: impl IntoIterator<Item = &'a Header>) -> u64 {
-        const JOURNAL: u64 = 1 << 20;
+        // The log is moved into the database when it has 1000 pages, and then written from the beginning; one
+        // package may go beyond that. As long as somebody reads an older state the log grows instead, up to a
+        // limit that is not asked for here: it is rare, and what it takes is free again afterwards.
+        const JOURNAL: u64 = 8 << 20;
         let rows: u64 = headers.into_iter().map(|h| 4 * h.size() as u64 + 8192).sum();
         rows + JOURNAL
     }

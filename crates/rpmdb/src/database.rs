@@ -2,7 +2,7 @@
 
 use crate::lock::{Holder, Lock};
 use crate::{Error, owners, schema};
-use lazuli_fs as fs;
+use lazuli_fs::{self as fs, Context as _};
 use rusqlite::{Connection, FileControl, OpenFlags, ffi};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use std::cell::RefCell;
@@ -20,6 +20,11 @@ const FILE: &str = "rpmdb.sqlite";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long SQLite waits for readers when it commits, and for writers when it reads.
 const BUSY: Duration = Duration::from_secs(30);
+/// How long it waits for readers when it could do without.
+const BRIEF: Duration = Duration::from_millis(200);
+
+/// How large the write-ahead log may become before those who read are not put up with any more, in bytes.
+const LOG_LIMIT: u64 = 64 << 20;
 
 /// What a database is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +50,8 @@ pub struct Database {
     pub(crate) access: Access,
     pub(crate) directories: RefCell<owners::Directories>,
     pub(crate) unreadable: RefCell<BTreeMap<u32, String>>,
+    /// The journal mode that is to be restored, while flushes are deferred.
+    deferred: Option<String>,
     /// Given up last, after the connection is closed.
     _lock: Option<Lock>,
 }
@@ -81,6 +88,7 @@ impl Database {
             access,
             directories: RefCell::default(),
             unreadable: RefCell::default(),
+            deferred: None,
             _lock: lock,
         })
     }
@@ -93,6 +101,89 @@ impl Database {
     /// What it was opened for.
     pub fn access(&self) -> Access {
         self.access
+    }
+
+    /// From now on [`Database::apply`] returns before its change is on the disk, until [`Database::flush`].
+    /// A power cut meanwhile takes back the last changes, as many as it likes, each of them whole: for whoever
+    /// keeps a journal and makes them again. A process that is killed loses nothing.
+    ///
+    /// The write-ahead log does this, which RPM changes to as well when it writes. Where the file system has no
+    /// shared memory for it everything is as before.
+    pub fn defer_flushes(&mut self) -> Result<(), Error> {
+        if self.access != Access::Write {
+            return Err(Error::ReadOnly { path: self.path.clone() });
+        }
+        if self.deferred.is_some() {
+            return Ok(());
+        }
+        let before = self.mode("PRAGMA journal_mode").map_err(|e| self.at(e))?;
+        // Somebody who reads may stand in the way; then it is slower.
+        let now = self.briefly(|database| database.mode("PRAGMA journal_mode = WAL"));
+        let now = now.unwrap_or_else(|_| before.clone());
+        if now == "wal" {
+            self.db.execute_batch("PRAGMA synchronous = NORMAL").map_err(|e| self.at(e))?;
+            self.deferred = Some(before);
+        }
+        Ok(())
+    }
+
+    /// Brings everything to the disk, and ends what [`Database::defer_flushes`] began.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        let Some(before) = self.deferred.clone() else { return Ok(()) };
+        self.db.execute_batch("PRAGMA synchronous = EXTRA").map_err(|e| self.at(e))?;
+        // The log is what holds the changes, whether or not it can be moved into the database now. SQLite has no
+        // locks on it that closing this descriptor would give up. It makes the log at the first look into the
+        // database: without one nothing was changed.
+        let log = self.log();
+        match fs::open(&log) {
+            Ok(file) => file.sync_data().at("flush", &log)?,
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.deferred = None;
+        // Whoever reads keeps the log in use. It is then moved by a later writer.
+        self.briefly(|database| {
+            let _ = database.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            if before != "wal" {
+                // In any other mode an empty log beside the database only misleads.
+                let _ = persist_wal(&database.db, false);
+                let _ = database.mode(&format!("PRAGMA journal_mode = {before}"));
+                let _ = persist_wal(&database.db, true);
+            }
+        });
+        Ok(())
+    }
+
+    /// Keeps the write-ahead log within [`LOG_LIMIT`], which whoever reads for long would let grow with every
+    /// change: it cannot be begun anew while somebody reads in it. Then nothing more is deferred.
+    pub(crate) fn limit_log(&mut self) -> Result<(), Error> {
+        let large = |database: &Self| fs::metadata(database.log()).is_ok_and(|m| m.len() > LOG_LIMIT);
+        if self.deferred.is_none() || !large(self) {
+            return Ok(());
+        }
+        self.briefly(|database| {
+            let _ = database.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        });
+        if large(self) { self.flush() } else { Ok(()) }
+    }
+
+    /// The write-ahead log.
+    fn log(&self) -> PathBuf {
+        let mut log = self.path.as_os_str().to_owned();
+        log.push("-wal");
+        PathBuf::from(log)
+    }
+
+    /// Does what need not succeed, without waiting long for those who read.
+    fn briefly<T>(&self, act: impl FnOnce(&Self) -> T) -> T {
+        let _ = self.db.busy_timeout(BRIEF);
+        let done = act(self);
+        let _ = self.db.busy_timeout(BUSY);
+        done
+    }
+
+    fn mode(&self, pragma: &str) -> rusqlite::Result<String> {
+        self.db.query_row(pragma, [], |row| row.get(0))
     }
 
     pub(crate) fn at(&self, source: rusqlite::Error) -> Error {
@@ -183,15 +274,15 @@ fn open_for_writing(path: &Path) -> Result<Connection, Error> {
          PRAGMA cache_spill = OFF; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;",
     )
     .map_err(at)?;
-    persist_wal(&db).map_err(at)?;
+    persist_wal(&db, true).map_err(at)?;
     schema::complete(&mut db).map_err(at)?;
     Ok(db)
 }
 
 /// Keeps `-wal` and `-shm` when the last connection closes: without them users who may not write in the
 /// directory could not read a database that is in that mode.
-fn persist_wal(db: &Connection) -> rusqlite::Result<()> {
-    let mut on = 1;
+fn persist_wal(db: &Connection, on: bool) -> rusqlite::Result<()> {
+    let mut on = i32::from(on);
     db.file_control(Some("main"), FileControl::PersistWal(&mut on))
 }
 
@@ -250,6 +341,6 @@ fn recover(path: &Path) -> Result<(), Error> {
     let fail = |source| Error::Interrupted { path: path.to_owned(), source };
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(fail)?;
     db.busy_timeout(BUSY).map_err(fail)?;
-    persist_wal(&db).map_err(fail)?;
+    persist_wal(&db, true).map_err(fail)?;
     db.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())).map_err(fail)
 }

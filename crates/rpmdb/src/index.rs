@@ -87,7 +87,7 @@ fn dependencies(header: &Header, tag: u32, wanted: impl Fn(usize) -> bool) -> Ve
         let parts = match name.starts_with('(').then(|| Rich::parse(name)) {
             Some(Ok(rich)) => {
                 let mut parts = BTreeSet::new();
-                names(&rich, false, &mut parts);
+                names(&rich, Signs { plain: true, negated: false }, &mut parts);
                 parts
             }
             _ => BTreeSet::new(),
@@ -98,26 +98,65 @@ fn dependencies(header: &Header, tag: u32, wanted: impl Fn(usize) -> bool) -> Ve
     rows
 }
 
+/// How a name is in a rich dependency: as it stands, negated, or both.
+#[derive(Clone, Copy)]
+struct Signs {
+    plain: bool,
+    negated: bool,
+}
+
 /// The names in a rich dependency; the condition of `if` and `unless` is negated (with `else`, it is there
-/// both ways), what follows `without` is not.
-fn names(rich: &Rich, negated: bool, found: &mut BTreeSet<String>) {
+/// both ways), what follows `without` is not. Each part is looked at once, however deep conditions nest.
+fn names(rich: &Rich, signs: Signs, found: &mut BTreeSet<String>) {
     match rich {
         Rich::Simple(d) if d.name.starts_with("rpmlib(") => {}
-        Rich::Simple(d) if negated => drop(found.insert(format!("!{}", d.name))),
-        Rich::Simple(d) => drop(found.insert(d.name.clone())),
-        Rich::And(list) | Rich::Or(list) => list.iter().for_each(|r| names(r, negated, found)),
-        Rich::With(a, b) | Rich::Without(a, b) => {
-            names(a, negated, found);
-            names(b, negated, found);
-        }
-        Rich::If { then, condition, otherwise } | Rich::Unless { then, condition, otherwise } => {
-            names(then, negated, found);
-            names(condition, !negated, found);
-            if let Some(otherwise) = otherwise {
-                // `else` is decided by the condition too, the other way round.
-                names(condition, negated, found);
-                names(otherwise, negated, found);
+        Rich::Simple(d) => {
+            if signs.negated {
+                found.insert(format!("!{}", d.name));
+            }
+            if signs.plain {
+                found.insert(d.name.clone());
             }
         }
+        Rich::And(list) | Rich::Or(list) | Rich::With(list) => {
+            for one in list {
+                names(one, signs, found);
+            }
+        }
+        Rich::Without(a, b) => {
+            names(a, signs, found);
+            names(b, signs, found);
+        }
+        Rich::If { then, condition, otherwise } | Rich::Unless { then, condition, otherwise } => {
+            names(then, signs, found);
+            match otherwise {
+                None => names(condition, Signs { plain: signs.negated, negated: signs.plain }, found),
+                // `else` is decided by the condition too, the other way round.
+                Some(otherwise) => {
+                    names(condition, Signs { plain: true, negated: true }, found);
+                    names(otherwise, signs, found);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Vec<String> {
+        let mut found = BTreeSet::new();
+        names(&Rich::parse(text).unwrap(), Signs { plain: true, negated: false }, &mut found);
+        found.into_iter().collect()
+    }
+
+    #[test]
+    fn a_condition_in_a_condition_is_looked_at_once() {
+        assert_eq!(of("(a if (b if c))"), ["!b", "a", "c"]);
+        assert_eq!(of("(a if b else c)"), ["!b", "a", "b", "c"]);
+        assert_eq!(of("(a with b with c)"), ["a", "b", "c"]);
+        let nested = (0..60).fold("x".to_owned(), |text, _| format!("(b if {text} else b)"));
+        assert_eq!(of(&nested), ["!b", "!x", "b", "x"]);
     }
 }

@@ -7,12 +7,15 @@
 use crate::pool::{Index, Pool, Set};
 use lazuli_rpm::Dependency;
 use lazuli_rpm::rich::Rich;
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// The most clauses one dependency may become; `or` of `and`s multiplies.
 const MAX_CLAUSES: usize = 256;
 /// The deepest nesting of a rich dependency.
 const MAX_DEPTH: usize = 64;
+/// The most parts of a formula: a condition with an `else` is in it twice, so nested ones double each time.
+const MAX_PARTS: usize = 20_000;
 
 /// A formula; an atom is true if at least one package of the set is installed.
 #[derive(Debug, Clone)]
@@ -42,37 +45,59 @@ impl Formula {
             return Ok(Self::Any(pool.providers(dependency)));
         }
         let rich = Rich::parse(&dependency.name).map_err(|e| format!("`{}`: {e}", dependency.name))?;
-        Self::of_rich(&rich, pool, 0).map_err(|why| format!("`{}` {why}", dependency.name))
+        Self::of_rich(&rich, pool, 0, &Cell::new(MAX_PARTS))
+            .map_err(|why| format!("`{}` {why}", dependency.name))
     }
 
-    fn of_rich(rich: &Rich, pool: &Pool<'_>, depth: usize) -> Result<Self, String> {
+    fn of_rich(rich: &Rich, pool: &Pool<'_>, depth: usize, left: &Cell<usize>) -> Result<Self, String> {
         if depth == MAX_DEPTH {
             return Err("is nested too deep".to_owned());
         }
-        let sub = |rich: &Rich| Self::of_rich(rich, pool, depth + 1);
+        let spend = |parts: usize| match left.get().checked_sub(parts) {
+            Some(rest) => {
+                left.set(rest);
+                Ok(())
+            }
+            None => Err("combines too many conditions".to_owned()),
+        };
+        spend(1)?;
+        let sub = |rich: &Rich| Self::of_rich(rich, pool, depth + 1, left);
+        let again = |formula: &Self| spend(formula.parts()).map(|()| formula.clone());
         let not = |formula| Self::Not(Box::new(formula));
         Ok(match rich {
             Rich::Simple(dependency) => Self::Any(pool.providers(dependency)),
             Rich::And(all) => Self::And(all.iter().map(sub).collect::<Result<_, _>>()?),
             Rich::Or(any) => Self::Or(any.iter().map(sub).collect::<Result<_, _>>()?),
             Rich::If { then, condition, otherwise } => {
-                let condition = sub(condition)?;
-                let first = Self::Or(vec![sub(then)?, not(condition.clone())]);
+                let (condition, then) = (sub(condition)?, sub(then)?);
                 match otherwise {
-                    None => first,
-                    Some(otherwise) => Self::And(vec![first, Self::Or(vec![sub(otherwise)?, condition])]),
+                    None => Self::Or(vec![then, not(condition)]),
+                    Some(otherwise) => Self::And(vec![
+                        Self::Or(vec![then, not(again(&condition)?)]),
+                        Self::Or(vec![sub(otherwise)?, condition]),
+                    ]),
                 }
             }
             Rich::Unless { then, condition, otherwise } => {
-                let condition = sub(condition)?;
-                let first = Self::And(vec![sub(then)?, not(condition.clone())]);
+                let (condition, then) = (sub(condition)?, sub(then)?);
                 match otherwise {
-                    None => first,
-                    Some(otherwise) => Self::Or(vec![first, Self::And(vec![sub(otherwise)?, condition])]),
+                    None => Self::And(vec![then, not(condition)]),
+                    Some(otherwise) => Self::Or(vec![
+                        Self::And(vec![then, not(again(&condition)?)]),
+                        Self::And(vec![sub(otherwise)?, condition]),
+                    ]),
                 }
             }
             Rich::With(..) | Rich::Without(..) => Self::Any(set_of(rich, pool, depth)?.into()),
         })
+    }
+
+    fn parts(&self) -> usize {
+        match self {
+            Self::Any(_) => 1,
+            Self::Not(inner) => 1 + inner.parts(),
+            Self::And(all) | Self::Or(all) => 1 + all.iter().map(Self::parts).sum::<usize>(),
+        }
     }
 
     /// The formula's clauses (`positive`) or those of its negation, or `None` if there are too many.
@@ -117,6 +142,17 @@ impl Formula {
         }
     }
 
+    /// The same without these packages among those whose presence can make it true.
+    pub(crate) fn without(&self, unwanted: &impl Fn(Index) -> bool) -> Self {
+        let all = |all: &[Self]| all.iter().map(|formula| formula.without(unwanted)).collect();
+        match self {
+            Self::Any(set) => Self::Any(set.iter().copied().filter(|&index| !unwanted(index)).collect()),
+            Self::Not(inner) => Self::Not(inner.clone()),
+            Self::And(parts) => Self::And(all(parts)),
+            Self::Or(parts) => Self::Or(all(parts)),
+        }
+    }
+
     /// The packages whose presence can make it true.
     pub(crate) fn positive_packages(&self, into: &mut Vec<Index>) {
         match self {
@@ -135,10 +171,16 @@ fn set_of(rich: &Rich, pool: &Pool<'_>, depth: usize) -> Result<Vec<Index>, Stri
     let sub = |rich: &Rich| set_of(rich, pool, depth + 1);
     Ok(match rich {
         Rich::Simple(dependency) => pool.providers(dependency).to_vec(),
-        Rich::With(left, right) => {
-            let (mut left, right) = (sub(left)?, sub(right)?);
-            left.retain(|package| right.contains(package));
-            left
+        Rich::With(all) => {
+            let mut common: Option<Vec<_>> = None;
+            for rich in all {
+                let set = sub(rich)?;
+                match &mut common {
+                    None => common = Some(set),
+                    Some(common) => common.retain(|package| set.contains(package)),
+                }
+            }
+            common.unwrap_or_default()
         }
         Rich::Without(left, right) => {
             let (mut left, right) = (sub(left)?, sub(right)?);

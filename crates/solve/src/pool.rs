@@ -37,7 +37,8 @@ pub(crate) struct Record<'a> {
     pub(crate) twin: Option<PackageId>,
     /// A number that packages share of which only one can be installed.
     pub(crate) slot: u32,
-    priority: i32,
+    /// That of the repository; an installed package has none of its own.
+    pub(crate) priority: i32,
     lists: OnceCell<Lists<'a>>,
 }
 

@@ -119,10 +119,11 @@ fn a_provider_that_was_asked_for_is_preferred() {
 }
 
 #[test]
-fn an_unversioned_provide_does_not_meet_a_versioned_requirement() {
-    let text =
-        "a-1-1.noarch\n Requires: x >= 1\n\n b-1-1.noarch\n Provides: x\n\n c-1-1.noarch\n Provides: x = 1";
-    assert_eq!(solved(text, &request(&["a"])), ["a-1-1.noarch", "c-1-1.noarch"]);
+fn what_is_provided_without_a_version_meets_every_version() {
+    let text = "a-1-1.noarch\n Requires: x >= 1\n\n b-1-1.noarch\n Provides: x\n\n \
+                c-1-1.noarch\n Provides: x = 0.9\n\n d-1-1.noarch\n Conflicts: x < 3";
+    assert_eq!(solved(text, &request(&["a"])), ["a-1-1.noarch", "b-1-1.noarch"]);
+    assert!(refused(text, &request(&["b", "d"])).contains("cannot be had together"));
 }
 
 #[test]
@@ -409,6 +410,24 @@ fn texts_that_are_no_dependencies_are_refused() {
     for text in ["", "a b c", "(a or", "(a and b", "a >="] {
         assert!(matches!(solve(&[], &request(&[text])), Err(Error::BadText(_))), "{text:?} was accepted");
     }
+}
+
+/// A condition with an `else` stands in the formula twice, so this one would have 2^60 parts.
+#[test]
+fn conditions_in_conditions_are_refused_before_they_cost_anything() {
+    let nested = (0..60).fold("b".to_owned(), |text, _| format!("(b if {text} else b)"));
+    for kind in ["Requires", "Recommends", "Supplements", "Conflicts"] {
+        let text = format!("a-1-1.noarch\n{kind}: {nested}\n\nb-1-1.noarch");
+        let universe = universe(&text);
+        let solution = solve(&universe, &with_weak(&["a"]));
+        // Of a conflict that cannot be read it is only said that its package cannot be had.
+        if let (Err(error), "Requires") = (&solution, kind) {
+            assert!(error.to_string().contains("combines too many conditions"), "{error}");
+        }
+        assert_eq!(solution.is_err(), ["Requires", "Conflicts"].contains(&kind), "{kind}");
+    }
+    let error = refused("b-1-1.noarch", &request(&[&nested]));
+    assert!(error.contains("combines too many conditions"), "{error}");
 }
 
 #[test]

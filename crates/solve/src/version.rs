@@ -1,8 +1,8 @@
 //! Version ranges of dependencies and whether they meet.
 //!
-//! RPM's rules: an absent epoch is 0; a release that one side does not give is not compared. One rule is
-//! stricter than `rpm -i` and the same as that of the resolvers in dnf and zypper: something provided
-//! without a version does not satisfy a requirement with one. What this crate accepts both accept.
+//! RPM's rules: an absent epoch is 0; a release that one side does not give is not compared; something provided
+//! without a version meets every version, in requirements and in conflicts, as in `rpm` itself and in the resolvers
+//! of dnf and zypper. (Debian has it the other way round; adoption takes care of that.)
 
 use lazuli_rpm::{Dependency, DependencyFlags, Evr};
 use std::cmp::Ordering;
@@ -63,7 +63,7 @@ impl Range {
 
     /// Whether what is `provided` satisfies this range.
     pub(crate) fn overlaps(&self, provided: &Self) -> bool {
-        self.op == Op::ANY || (provided.op != Op::ANY && meets(self, provided))
+        self.op == Op::ANY || provided.op == Op::ANY || meets(self, provided)
     }
 }
 
@@ -104,7 +104,8 @@ mod tests {
         for (wanted, provided, meet) in [
             ("a", "a", true),
             ("a", "a = 1", true),
-            ("a = 1", "a", false),
+            ("a = 1", "a", true),
+            ("a < 1", "a", true),
             ("a = 1", "a = 1-5", true),
             ("a = 1-5", "a = 1", true),
             ("a = 1-5", "a = 1-6", false),

@@ -17,6 +17,8 @@ pub(crate) trait Novelty {
     fn is_new(&self, package: Index) -> bool;
     /// Whether a package may be added because this, which holds now, supplements what there is.
     fn supplements(&self, formula: &Formula) -> bool;
+    /// Whether no weak dependency is to bring this package.
+    fn unwanted(&self, package: Index) -> bool;
 }
 
 /// Everything is new.
@@ -33,6 +35,10 @@ impl Novelty for Fresh {
 
     fn supplements(&self, _: &Formula) -> bool {
         true
+    }
+
+    fn unwanted(&self, _: Index) -> bool {
+        false
     }
 }
 
@@ -104,12 +110,17 @@ fn weak_dependencies(
                 && let Ok(formula) = Formula::of(dependency, pool)
                 && !formula.holds(&installed)
             {
-                more.push(Weak { by, dependency: dependency.clone(), formula });
+                let wanted = formula.without(&|index| novelty.unwanted(index));
+                // What only unwanted packages could meet is not missed.
+                if wanted.holds(&|_| true) || !formula.holds(&|_| true) {
+                    more.push(Weak { by, dependency: dependency.clone(), formula: wanted });
+                }
             }
         }
     }
     more.sort_by_cached_key(|weak| pool.package(weak.by).nevra.clone());
-    for by in supplementers(pool, chosen, excluded, novelty) {
+    let supplementers = supplementers(pool, chosen, excluded, novelty);
+    for by in supplementers.into_iter().filter(|&by| !novelty.unwanted(by)) {
         for dependency in pool.list(by, List::Supplements) {
             if let Ok(formula) = Formula::of(dependency, pool)
                 && formula.holds(&installed)

@@ -193,6 +193,14 @@ impl Journal {
         matches!(self.records.first(), Some(Record::Begin { boot, .. }) if !boot.is_empty() && *boot == boot_id())
     }
 
+    /// The number of an element's row: the last that was given, for a power cut may have taken the row back.
+    pub(crate) fn added(&self, step: usize) -> Option<u32> {
+        self.records.iter().rev().find_map(|r| match r {
+            Record::Added { step: n, hnum } if *n == step => Some(*hnum),
+            _ => None,
+        })
+    }
+
     /// Whether a script was started, and how it ended.
     pub(crate) fn script(&self, script: usize) -> (bool, Option<bool>) {
         let started = self.has(&Record::ScriptStart { script });

@@ -18,10 +18,11 @@
 //! 4  for each element, in order:
 //!      journal: script started     then the script                                   fsync each
 //!      renameat2 of each file      the old file goes to the staging directory
-//!      one database transaction    new row in, old row out                           (SQLite)
+//!      one database transaction    new row in, old row out
 //!      renames of what goes        deepest first
 //!      journal: element done
-//! 5  all file systems              every rename                                      syncfs of each
+//! 5  the database                  its write-ahead log                               fdatasync
+//!    all file systems              every rename                                      syncfs of each
 //! 6  journal: finished                                                               fsync
 //! 7  staging directories go, then the transaction's directory
 //! ```
@@ -46,6 +47,8 @@ mod fate;
 #[doc(hidden)]
 pub mod fault;
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod journal;
 mod package;
 mod plan;
@@ -59,7 +62,7 @@ mod types;
 
 pub use error::{Error, Problem, Problems};
 pub use package::{Check, Package, Trust};
-pub use recover::{pending, recover, recover_with};
+pub use recover::{pending, recover, recover_if_idle, recover_with};
 pub use run::{Prepared, Summary};
 pub use script::{Ended, Real, Scripts, Stored};
 pub use types::{

@@ -9,6 +9,7 @@ use crate::Error;
 use lazuli_fs::Context as _;
 use lazuli_rpm::package::{Error as Reason, LEAD, PackageFile};
 use lazuli_rpm::{Header, KeyRing, Nevra};
+use lazuli_rpmdb::InstalledPackage;
 use lazuli_store::{Digest, Hasher};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -81,6 +82,10 @@ impl Package {
         package.check_payload(digest).map_err(fail)?;
         let nevra = package.header.nevra().map_err(|e| fail(Reason::Header(e)))?;
         let PackageFile { header, signature, .. } = package;
+        // 4. It can become a row of the database: after the commit point nothing may turn out to be wrong with it.
+        let installed = InstalledPackage::new(header, signature);
+        installed.check()?;
+        let InstalledPackage { header, signature, .. } = installed;
         let payload_size = size.saturating_sub(payload_offset);
         let name = name.to_owned();
         Ok(Self { name, file, header, signature, payload_offset, payload_size, nevra, trust })

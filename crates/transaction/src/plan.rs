@@ -41,6 +41,36 @@ pub(crate) struct Step {
     pub(crate) states: Vec<(u32, Vec<u8>)>,
 }
 
+impl Step {
+    /// Where staged and old files are: which staging directory, and the name in it.
+    pub(crate) fn staged(&self) -> impl Iterator<Item = (usize, &str)> {
+        let placed = self.files.iter().filter_map(|action| match action {
+            FileAction::Place { stage, name, .. } => Some((*stage, &name[..])),
+            _ => None,
+        });
+        let erased = self.erase.iter().filter_map(|action| match action {
+            EraseAction::File { stage, name, .. } => Some((*stage, &name[..])),
+            EraseAction::Directory { .. } => None,
+        });
+        placed.chain(erased)
+    }
+}
+
+/// The name of a staged file: the number of its element, that of the file in the package.
+pub(crate) fn staged_name(element: usize, file: usize) -> String {
+    format!("{element}/{file}")
+}
+
+/// The name under which the file of a package that goes lies until the end.
+pub(crate) fn erased_name(element: usize, hnum: u32, file: usize) -> String {
+    format!("{element}/r{hnum}.{file}")
+}
+
+/// The file of a staged name.
+pub(crate) fn file_number(staged: &str) -> Option<usize> {
+    staged.rsplit('/').next()?.parse().ok()
+}
+
 /// What comes. Its headers are files in the transaction's directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Add {
@@ -112,7 +142,7 @@ pub(crate) enum FileAction {
     Place {
         path: String,
         meta: Meta,
-        /// Which staging directory, and the name in it.
+        /// Which staging directory, and the name in it, see [`staged_name`].
         stage: usize,
         name: String,
         /// Inode number of the staged file, by which it is told from what it was exchanged for.

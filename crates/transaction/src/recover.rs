@@ -8,6 +8,7 @@ use crate::script::{Real, Scripts};
 use crate::{DIR, Error, Observer, Outcome, Recovery, Report};
 use lazuli_rpmdb::{Access, Database};
 use std::path::Path;
+use std::time::Duration;
 
 /// Finishes interrupted transactions of `root`, oldest first. Does nothing, quickly, if there are none.
 /// It can be interrupted itself, and called again.
@@ -17,20 +18,39 @@ pub fn recover(root: &Path, observer: &mut dyn Observer) -> Result<Recovery, Err
     recover_with(root, &mut Real::new(root), observer)
 }
 
-/// The same with another way to run scripts.
+/// The same, but `None` at once if somebody has the lock: they are at it, or will be.
+pub fn recover_if_idle(root: &Path, observer: &mut dyn Observer) -> Result<Option<Recovery>, Error> {
+    if !pending(root) {
+        return Ok(Some(Recovery::default()));
+    }
+    match Database::open_waiting(root, Access::Write, Duration::ZERO, |_| ()) {
+        Err(lazuli_rpmdb::Error::Locked { .. }) => Ok(None),
+        database => all(root, &mut database?, &mut Real::new(root), observer).map(Some),
+    }
+}
+
+/// The same as [`recover`] with another way to run scripts.
 pub fn recover_with(
     root: &Path,
     scripts: &mut dyn Scripts,
     observer: &mut dyn Observer,
 ) -> Result<Recovery, Error> {
-    let mut recovery = Recovery::default();
     if !pending(root) {
-        return Ok(recovery);
+        return Ok(Recovery::default());
     }
-    let mut database = Database::open(root, Access::Write)?;
+    all(root, &mut Database::open(root, Access::Write)?, scripts, observer)
+}
+
+fn all(
+    root: &Path,
+    database: &mut Database,
+    scripts: &mut dyn Scripts,
+    observer: &mut dyn Observer,
+) -> Result<Recovery, Error> {
+    let mut recovery = Recovery::default();
     let root = Root::open(root)?;
     for id in prepare::pending(&root)? {
-        let outcome = one(&root, &id, &mut database, scripts, observer)?;
+        let outcome = one(&root, &id, database, scripts, observer)?;
         recovery.transactions.push((id, outcome));
     }
     Ok(recovery)

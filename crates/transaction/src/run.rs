@@ -117,7 +117,7 @@ impl<'a> Prepared<'a> {
         let begin =
             Record::Begin { version: VERSION, boot: journal::boot_id(), stages: self.plan.stages.clone() };
         let mut journal = Journal::create(&self.root, &self.plan.id, begin)?;
-        stage::make_directories(&self.root, &self.plan.stages)?;
+        stage::make_directories(&self.root, &self.plan)?;
         let notes = stage::unpack(&self.root, &mut self.plan, &self.elements, observer)?;
         let own = self.root.for_sync(&journal::directory(&self.plan.id))?;
         let write = |name: &str, bytes: &[u8]| -> Result<(), Error> {
@@ -178,6 +178,7 @@ pub(crate) fn finish(
     let believe = journal.is_of_this_boot();
     let accounts = disk::accounts(root)?;
     let finished = journal.has(&Record::Finished);
+    scripts.scratch(&journal::directory(&plan.id));
     let mut apply = Apply { root, plan, journal, database, scripts, observer, believe, accounts };
     if !finished {
         apply.run()?;

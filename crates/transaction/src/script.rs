@@ -23,6 +23,10 @@ pub enum Ended {
 
 /// Runs scripts. There is one that runs them for real; tests have others.
 pub trait Scripts {
+    /// Names a directory of the root for files that scripts need. It goes when the transaction is over, and if
+    /// that is interrupted, when it is recovered.
+    fn scratch(&mut self, _directory: &str) {}
+
     /// Runs a script to its end. `output` gets what it writes, line by line.
     fn run(&mut self, script: &Stored, output: &mut dyn FnMut(&str)) -> Result<Ended, Error>;
 
@@ -106,13 +110,14 @@ impl Stored {
 #[derive(Debug)]
 pub struct Real {
     root: std::path::PathBuf,
+    scratch: Option<String>,
     runner: Option<scriptlet::Runner>,
 }
 
 impl Real {
     /// For scripts in `root`. What confines them is set up when the first one runs.
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), runner: None }
+        Self { root: root.to_owned(), scratch: None, runner: None }
     }
 }
 
@@ -121,13 +126,19 @@ impl Real {
         let runner = match self.runner.take() {
             Some(runner) => runner,
             None => scriptlet::Runner::new(&self.root)
-                .map_err(|e| Error::Script { script: script.to_owned(), reason: e.to_string() })?,
+                .map_err(|e| Error::Script { script: script.to_owned(), reason: e.to_string() })?
+                .with_options(scriptlet::Options { scratch: self.scratch.clone(), ..Default::default() }),
         };
         Ok(self.runner.insert(runner))
     }
 }
 
 impl Scripts for Real {
+    fn scratch(&mut self, directory: &str) {
+        self.scratch = Some(format!("/{directory}"));
+        self.runner = None;
+    }
+
     fn run(&mut self, script: &Stored, output: &mut dyn FnMut(&str)) -> Result<Ended, Error> {
         let label = format!("{}({})", script.kind, script.package);
         let wanted = script.to_script().ok_or_else(|| Error::Script {

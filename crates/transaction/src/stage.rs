@@ -7,7 +7,7 @@ use crate::digest::{self, Hasher};
 use crate::disk::{self, Owner};
 use crate::files::{FileInfo, Kind};
 use crate::package::Tail;
-use crate::plan::{FileAction, Meta, Plan};
+use crate::plan::{FileAction, Meta, Plan, Step, file_number};
 use crate::prepare::{Incoming, Ordered};
 use crate::root::{Root, split};
 use crate::{Error, Event, Note, Observer, Ownership, Package, effect};
@@ -17,16 +17,17 @@ use rayon::prelude::*;
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::FileType;
 use rustix::io::Errno;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{BufReader, Read as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-/// Payloads up to this size are read into memory, so that their frames are unpacked in parallel.
-const IN_MEMORY: u64 = 64 << 20;
+/// Payloads up to this size are read into memory, where their frames are unpacked in parallel; larger ones are
+/// streamed, so that what is in memory does not grow with the packages.
+const IN_MEMORY: u64 = 2 << 20;
 /// How much of a file is written at once.
-const CHUNK: usize = 1 << 20;
+const CHUNK: usize = 256 << 10;
 
 /// A file that is to be staged: its number in the package, and where.
 struct Wanted {
@@ -55,12 +56,21 @@ struct Context<'a> {
     progress: &'a AtomicU64,
 }
 
-/// Makes the staging directories, which must not exist.
-pub(crate) fn make_directories(root: &Root, stages: &[String]) -> Result<(), Error> {
-    for stage in stages {
+/// Makes the staging directories, which must not exist, and in them one for each element: threads that make files
+/// in one directory wait for each other.
+pub(crate) fn make_directories(root: &Root, plan: &Plan) -> Result<(), Error> {
+    let mut needed: Vec<BTreeSet<&str>> = vec![BTreeSet::new(); plan.stages.len()];
+    for (stage, name) in plan.steps.iter().flat_map(Step::staged) {
+        needed[stage].insert(split(name).0);
+    }
+    for (stage, elements) in plan.stages.iter().zip(needed) {
         let (parent, name) = split(stage);
         let directory = root.for_sync(parent)?;
         effect::mkdir(directory.as_fd(), name, 0o700, &root.label(stage))?;
+        let directory = root.for_sync(stage)?;
+        for element in elements {
+            effect::mkdir(directory.as_fd(), element, 0o700, &root.label(&format!("{stage}/{element}")))?;
+        }
     }
     Ok(())
 }
@@ -84,7 +94,7 @@ pub(crate) fn unpack(
         ownership: plan.ownership,
         progress: &progress,
     };
-    let jobs: Vec<(usize, &Incoming, Vec<Wanted>)> = plan
+    let mut jobs: Vec<(usize, &Incoming, Vec<Wanted>)> = plan
         .steps
         .iter()
         .zip(elements)
@@ -92,13 +102,16 @@ pub(crate) fn unpack(
         .filter_map(|(i, (step, element))| Some((i, element.add.as_ref()?, wanted(&step.files))))
         .filter(|(_, _, wanted)| !wanted.is_empty())
         .collect();
+    // The longest first: it would be late otherwise, and all others wait for it.
+    jobs.sort_by_key(|(_, incoming, _)| std::cmp::Reverse(incoming.package.payload_size));
     let total: u64 = jobs.iter().map(|(_, i, w)| w.iter().map(|w| i.files[w.file].size).sum::<u64>()).sum();
-    let done = std::thread::scope(|scope| {
+    let mut done = std::thread::scope(|scope| {
         let (send, receive) = channel();
         let (context, jobs) = (&context, &jobs);
         scope.spawn(move || {
             let done: Result<Vec<(usize, Staged)>, Error> = jobs
                 .par_iter()
+                .with_max_len(1)
                 .map(|(i, incoming, wanted)| Ok((*i, package(context, incoming, wanted)?)))
                 .collect();
             // Nobody listens only if the observer panicked.
@@ -119,6 +132,7 @@ pub(crate) fn unpack(
         }
     })?;
     observer.event(Event::Staged { bytes: total, total });
+    done.sort_by_key(|(i, _)| *i);
     let (mut notes, mut unowned) = (Vec::new(), 0);
     for (i, staged) in done {
         plan.steps[i].files.retain_mut(|action| match action {
@@ -143,7 +157,7 @@ pub(crate) fn unpack(
 fn wanted(actions: &[FileAction]) -> Vec<Wanted> {
     let place = |action: &FileAction| match action {
         FileAction::Place { meta, stage, name, .. } => {
-            let file = name.rsplit('.').next()?.parse().ok()?;
+            let file = file_number(name)?;
             Some(Wanted { file, stage: *stage, name: name.clone(), meta: meta.clone() })
         }
         _ => None,

@@ -6,7 +6,8 @@ mod support;
 
 use lazuli_fs as fs;
 use lazuli_rpm::FileFlags;
-use lazuli_transaction::{Element, Error, Note, Options, Problem};
+use lazuli_rpmdb::{Access, Change, Database};
+use lazuli_transaction::{Element, Ended, Error, Note, Options, Problem, Scripts, Silent, Stored};
 use lazuli_tree::{Kind, Node};
 use support::{Lab, Log, assert_no_strays, hnum, open, packages, run, tree};
 
@@ -206,6 +207,54 @@ fn a_failed_pre_leaves_its_package_out() {
     assert_eq!(report.elements.len(), 1);
     assert!(report.notes.iter().any(|n| matches!(n, Note::ElementSkipped { .. })));
     assert_eq!(content(&lab, "/usr/a").as_deref(), Some("one"));
+    assert_eq!(packages(&lab.root()), ["a-1-1.noarch [0]", "b-1-1.noarch [0]"]);
+    assert_no_strays(&lab.root());
+}
+
+#[test]
+fn a_failed_pre_of_the_only_package_leaves_a_new_database_as_it_is() {
+    let lab = Lab::new();
+    drop(Database::open(&lab.root(), Access::Write).unwrap());
+    let a = lab.spec("a", "1").file("/usr/a", "a").all_scripts().build();
+    let elements = vec![Element::install(open(&a))];
+    let report = run(&lab.root(), elements, Options::default(), &mut Log::failing("%pre(")).unwrap();
+    assert!(report.elements.is_empty());
+    assert!(!lazuli_transaction::pending(&lab.root()));
+    assert!(fs::metadata(lab.root().join("usr/lib/sysimage/rpm/rpmdb.sqlite-wal")).is_err());
+    // Bytes 18 and 19 of a database are 2 in write-ahead mode.
+    let bytes = fs::read(lab.root().join("usr/lib/sysimage/rpm/rpmdb.sqlite")).unwrap();
+    assert_eq!(bytes[18..20], [1, 1]);
+}
+
+/// Stops with an error at a script, as a process that is killed there.
+struct Stop(&'static str);
+
+impl Scripts for Stop {
+    fn run(&mut self, script: &Stored, _: &mut dyn FnMut(&str)) -> Result<Ended, Error> {
+        if script.package == self.0 {
+            let reason = "stopped".to_owned();
+            return Err(Error::Script { script: script.kind.clone(), reason });
+        }
+        Ok(Ended::Success)
+    }
+}
+
+#[test]
+fn a_row_that_was_lost_after_its_package_was_done_comes_again() {
+    let lab = Lab::new();
+    let a = lab.spec("a", "1").file("/usr/a", "a").build();
+    let mut b = lab.spec("b", "1").file("/usr/b", "b").requires("a");
+    b.builder.scriptlets.pre = Some(lazuli_rpm::Scriptlet::shell("true"));
+    let elements = vec![Element::install(open(&a)), Element::install(open(&b.build()))];
+    run(&lab.root(), elements, Options::default(), &mut Stop("b-1-1.noarch")).unwrap_err();
+    assert_eq!(packages(&lab.root()), ["a-1-1.noarch [0]"]);
+    // The journal says that a is done.
+    let mut database = Database::open(&lab.root(), Access::Write).unwrap();
+    let remove = vec![database.named("a").unwrap()[0].hnum];
+    database.apply(&Change { remove, ..Change::default() }).unwrap();
+    drop(database);
+    fs::remove_file(lab.root().join("usr/a")).unwrap();
+    lazuli_transaction::recover_with(&lab.root(), &mut Log::none(), &mut Silent).unwrap();
     assert_eq!(packages(&lab.root()), ["a-1-1.noarch [0]", "b-1-1.noarch [0]"]);
     assert_no_strays(&lab.root());
 }

@@ -151,6 +151,21 @@ impl World {
         code == Some(0)
     }
 
+    /// The power goes instead: of the log of the database that was not flushed only a part is on the disk.
+    /// False if there is no such log at this moment.
+    fn lose_log(&self, point: u64) -> bool {
+        let directory = self.lab.root().join("usr/lib/sysimage/rpm");
+        let log = directory.join("rpmdb.sqlite-wal");
+        let size = fs::metadata(&log).map_or(0, |m| m.len());
+        if size == 0 {
+            return false;
+        }
+        std::fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(size * (point % 5) / 5).unwrap();
+        // It is memory, nothing else.
+        fs::remove_file(directory.join("rpmdb.sqlite-shm")).unwrap();
+        true
+    }
+
     fn recover(&self, boot: u64) -> Vec<Note> {
         fault::disarm();
         fault::boot(boot);
@@ -231,7 +246,7 @@ fn whole_after_being_killed_or_failing_at_every_point() {
 }
 
 fn killed(world: &World) {
-    let (mut point, mut before, mut after, mut again) = (0, 0, 0, 0);
+    let (mut point, mut before, mut after, mut again, mut lost) = (0, 0, 0, 0, 0);
     loop {
         assert!(point < LIMIT);
         world.reset();
@@ -248,7 +263,9 @@ fn killed(world: &World) {
             kills += 1;
             kill += 23;
         }
-        let notes = world.recover(point % 2);
+        let power = point % 3 > 0 && world.lose_log(point);
+        lost += u64::from(power);
+        let notes = world.recover(if power { 1 } else { point % 2 });
         fault::boot(0);
         if world.check_recovered(&what, &notes, kills) {
             after += 1;
@@ -263,9 +280,10 @@ fn killed(world: &World) {
     }
     assert_eq!(point, world.points, "the child did not pass the same points");
     println!(
-        "killed at {point} points: {before} before the commit, {after} after; recovery killed {again} times"
+        "killed at {point} points: {before} before the commit, {after} after; recovery killed {again} times; \
+         changes of the database lost {lost} times"
     );
-    assert!(before > 20 && after > 20);
+    assert!(before > 20 && after > 20 && lost > 20);
 }
 
 /// The real `rpm` agrees.

@@ -1,17 +1,19 @@
 //! Which accelerator QEMU uses, found by trying.
 //!
 //! That /dev/kvm can be opened says little: there are hosts (virtual machines without nested
-//! virtualisation among them) where it opens and every guest dies or hangs. So a tiny guest is run, with
-//! the same processor model as the real one: a boot sector that enters 64-bit mode with paging, fills
-//! and sums half a megabyte of memory, and ends QEMU with a status of its own.
+//! virtualisation among them) where it opens and every guest dies or hangs. So two tiny guests are run, with
+//! the same processor model as the real one. The first is a boot sector that enters 64-bit mode with paging,
+//! fills and sums half a megabyte of memory, and ends QEMU with a status of its own. The second is the real
+//! firmware without a disk, which must say on the serial console that there is nothing to start: it runs from
+//! flash, on several processors and in every mode, and there are hosts on which only the first one lives.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lazuli_sandbox::{Access, Network, Output, Sandbox};
 use serde::{Deserialize, Serialize};
 
-use crate::{Acceleration, Error, VmConfig};
+use crate::{Acceleration, Error, VmConfig, command_line};
 
 /// The accelerator of a run and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,14 +28,38 @@ pub struct Accelerator {
 const ALIVE: i32 = 0x31 << 1 | 1;
 /// The test guest needs a third of a second; a broken one may hang for ever.
 const LIMIT: Duration = Duration::from_secs(8);
+/// The firmware needs two or three seconds until it has found nothing to start.
+const FIRMWARE_LIMIT: Duration = Duration::from_secs(20);
+/// How often what it says is looked at.
+const POLL: Duration = Duration::from_millis(100);
+
+/// The word for a guest that did not end.
+const HUNG: &str = "hung";
+
+/// Change when the probe looks at something else.
+const PROBE: u32 = 2;
 
 /// What is remembered of a probe until the host boots again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Remembered {
+    /// [`PROBE`]; what an earlier version of this code found does not count.
+    #[serde(default)]
+    probe: u32,
     boot_id: String,
     tools: String,
     /// Why KVM does not work; `None` if it does.
     failure: Option<String>,
+    /// How long the answer holds, in seconds since 1970: a guest that hung may have been on a busy host.
+    #[serde(default)]
+    until: Option<u64>,
+}
+
+/// How long a hung guest is remembered, in seconds.
+const HUNG_FOR: u64 = 3600;
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Decides on the accelerator: KVM only after a guest has been seen to live on it.
@@ -60,11 +86,21 @@ pub fn probe(tools: &Path, cache: &Path) -> Result<Option<String>, Error> {
     let file = cache.join("kvm-probe.json");
     let known: Option<Remembered> =
         lazuli_fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    if let Some(known) = known.filter(|known| known.boot_id == boot_id && known.tools == tools_name) {
+    let holds = |known: &Remembered| {
+        known.probe == PROBE
+            && known.boot_id == boot_id
+            && known.tools == tools_name
+            && known.until.is_none_or(|until| now() < until)
+    };
+    if let Some(known) = known.filter(holds) {
         return Ok(known.failure);
     }
-    let failure = run_test_guest(tools, true)?;
-    let result = Remembered { boot_id, tools: tools_name, failure };
+    let failure = match run_test_guest(tools, true)? {
+        None => run_firmware(tools, true)?,
+        failure => failure,
+    };
+    let until = failure.as_ref().filter(|why| why.contains(HUNG)).map(|_| now() + HUNG_FOR);
+    let result = Remembered { probe: PROBE, boot_id, tools: tools_name, failure, until };
     lazuli_fs::create_dir_all(cache)?;
     if let Ok(text) = serde_json::to_vec(&result) {
         lazuli_fs::write_atomic(&file, text, 0o644)?;
@@ -98,7 +134,7 @@ pub fn run_test_guest(tools: &Path, kvm: bool) -> Result<Option<String>, Error> 
     let mut child = sandbox
         .command("qemu-system-x86_64")
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", "-m", "64"])
-        .args(crate::command_line::accelerator(kvm))
+        .args(command_line::accelerator(kvm))
         .args(["-drive", "file=/work/disk,format=raw,if=ide", "-no-reboot"])
         .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=1"])
         .stdout(Output::Null)
@@ -110,11 +146,63 @@ pub fn run_test_guest(tools: &Path, kvm: bool) -> Result<Option<String>, Error> 
     let said = String::from_utf8_lossy(&said).trim().lines().next().unwrap_or_default().to_owned();
     let said = if said.is_empty() { said } else { format!(" ({said})") };
     Ok(match status {
-        None => Some(format!("/dev/kvm is there, but a test guest hung on it{said}")),
+        None => Some(format!("/dev/kvm is there, but a test guest {HUNG} on it{said}")),
         Some(status) if status.code() == Some(ALIVE) => None,
         Some(_) => Some(format!("/dev/kvm is there, but a test guest died on it{said}")),
     })
 }
+
+/// Runs the firmware without anything to start; `None` if it said so, else what happened.
+pub fn run_firmware(tools: &Path, kvm: bool) -> Result<Option<String>, Error> {
+    let work = tempfile::tempdir().map_err(|e| lazuli_fs::Error::new("make a directory in", "/tmp", e))?;
+    let variables = lazuli_fs::read(tools.join(command_line::FIRMWARE_VARIABLES))?;
+    lazuli_fs::write(work.path().join("vars.fd"), variables)?;
+    let mut sandbox =
+        Sandbox::new(tools).bind(work.path(), command_line::WORK, Access::ReadWrite).network(Network::None);
+    if kvm {
+        sandbox = sandbox.device("/dev/kvm");
+    }
+    let mut child = sandbox
+        .command("qemu-system-x86_64")
+        .args([
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-machine",
+            "q35",
+            "-m",
+            "256",
+            "-smp",
+            "2",
+        ])
+        .args(command_line::accelerator(kvm))
+        .args(command_line::firmware(&crate::Firmware::Plain))
+        .args(["-serial", &format!("file:{}/serial", command_line::WORK), "-no-reboot"])
+        .stdout(Output::Null)
+        .stderr(Output::Null)
+        .spawn()?;
+    let end = Instant::now() + FIRMWARE_LIMIT;
+    let result = loop {
+        let ended = child.wait_timeout(POLL)?;
+        // It is not there before QEMU has opened it.
+        let said = lazuli_fs::read(work.path().join("serial")).unwrap_or_default();
+        if said.windows(SIGN.len()).any(|text| text == SIGN) {
+            break None;
+        }
+        if ended.is_some() {
+            break Some("/dev/kvm is there, but the firmware died on it".to_owned());
+        }
+        if Instant::now() > end {
+            break Some(format!("/dev/kvm is there, but the firmware {HUNG} on it"));
+        }
+    };
+    child.kill();
+    Ok(result)
+}
+
+/// How the firmware begins what it says of the things that it tries to start.
+const SIGN: &[u8] = b"BdsDxe";
 
 /// A disk of 1 MiB (firmware does not read from smaller ones) whose first sector is the test guest.
 fn boot_disk() -> Vec<u8> {
@@ -217,7 +305,13 @@ mod tests {
 
     #[test]
     fn a_remembered_probe_of_another_boot_does_not_count() {
-        let remembered = Remembered { boot_id: "a".into(), tools: "/t".into(), failure: Some("x".into()) };
+        let remembered = Remembered {
+            probe: PROBE,
+            boot_id: "a".into(),
+            tools: "/t".into(),
+            failure: Some("x".into()),
+            until: Some(7),
+        };
         let text = serde_json::to_string(&remembered).expect("serialises");
         assert_eq!(serde_json::from_str::<Remembered>(&text).expect("parses"), remembered);
     }

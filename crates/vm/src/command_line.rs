@@ -5,7 +5,7 @@
 
 use crate::accel::Accelerator;
 use crate::credentials::Credentials;
-use crate::{Error, Format, VmConfig, Writes};
+use crate::{Error, Firmware, Format, VmConfig, Writes};
 
 /// Where the run's scratch directory is inside.
 pub(crate) const WORK: &str = "/work";
@@ -15,8 +15,10 @@ pub(crate) const IMAGE: &str = "/image";
 pub(crate) const KERNEL: &str = "/kernel";
 /// Where its initial RAM disk is inside.
 pub(crate) const INITRD: &str = "/initrd";
-/// The firmware's code, in the tool root.
+/// The firmware's code without Secure Boot, in the tool root.
 const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+/// The firmware's code with Secure Boot. It keeps its variables from the guest by system management mode.
+const FIRMWARE_SECURE: &str = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
 /// The firmware's initial variables, in the tool root.
 pub(crate) const FIRMWARE_VARIABLES: &str = "usr/share/OVMF/OVMF_VARS_4M.fd";
 
@@ -27,6 +29,20 @@ pub(crate) enum Console {
     Terminal,
     /// It goes to a file only.
     Log,
+}
+
+/// QEMU's options that give the machine its firmware, with variables in the run's directory.
+pub(crate) fn firmware(firmware: &Firmware) -> [String; 4] {
+    let code = match firmware {
+        Firmware::Plain => FIRMWARE,
+        Firmware::SecureBoot { .. } => FIRMWARE_SECURE,
+    };
+    [
+        "-drive".to_owned(),
+        format!("if=pflash,unit=0,format=raw,readonly=on,file={code}"),
+        "-drive".to_owned(),
+        format!("if=pflash,unit=1,format=raw,file={WORK}/vars.fd"),
+    ]
 }
 
 /// QEMU's options that say how the guest's processor runs.
@@ -49,11 +65,18 @@ pub(crate) fn arguments(
 ) -> Result<Vec<String>, Error> {
     let mut line = Line(Vec::new());
     line.add("-nodefaults").add("-no-user-config").option("-display", "none");
-    line.option("-machine", "q35,smm=off,vmport=off");
+    let secure = matches!(config.firmware, Firmware::SecureBoot { .. });
+    line.option("-machine", format!("q35,smm={},vmport=off", if secure { "on" } else { "off" }));
+    if secure {
+        // Only code in system management mode may write to the flash chip with the variables.
+        line.option("-global", "driver=cfi.pflash01,property=secure,value=on");
+        line.option("-global", "ICH9-LPC.disable_s3=1");
+    }
     line.0.extend(accelerator(accel.kvm));
     line.option("-smp", config.cpus.to_string()).option("-m", config.memory_mib.to_string());
-    line.option("-drive", format!("if=pflash,unit=0,format=raw,readonly=on,file={FIRMWARE}"));
-    line.option("-drive", format!("if=pflash,unit=1,format=raw,file={WORK}/vars.fd"));
+    for pair in firmware(&config.firmware).chunks_exact(2) {
+        line.option(&pair[0], pair[1].clone());
+    }
     // What is thrown away afterwards needs no flush to the disk.
     let (file, format, cache) = match config.writes {
         Writes::Discard => (format!("{WORK}/disk.qcow2"), Format::Qcow2.driver(), "unsafe"),
@@ -128,6 +151,16 @@ mod tests {
         let mut credentials = Credentials::default();
         credentials.add("x", "y");
         insta::assert_snapshot!(shown(&config, false, Console::Log, &credentials));
+    }
+
+    #[test]
+    fn with_secure_boot_only_the_firmware_may_change_its_variables() {
+        let mut config = VmConfig::new("/tools", "/core.raw", Format::Raw, "/w", "/c");
+        config.firmware = Firmware::SecureBoot { variables: Vec::new() };
+        let line = shown(&config, false, Console::Log, &Credentials::default());
+        for part in ["smm=on", "OVMF_CODE_4M.secboot.fd", "cfi.pflash01,property=secure,value=on"] {
+            assert!(line.contains(part), "{part}\n{line}");
+        }
     }
 
     #[test]

@@ -47,6 +47,20 @@ pub enum Writes {
     Persist,
 }
 
+/// The machine's firmware.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Firmware {
+    /// OVMF without Secure Boot.
+    #[default]
+    Plain,
+    /// OVMF with Secure Boot enforced.
+    SecureBoot {
+        /// The content of the flash chip with the variables: [`firmware_variables`](crate::firmware_variables) with keys
+        /// enrolled. Each run begins with it anew.
+        variables: Vec<u8>,
+    },
+}
+
 /// A virtual machine to be run.
 #[derive(Debug, Clone)]
 pub struct VmConfig {
@@ -61,6 +75,8 @@ pub struct VmConfig {
     /// Grow the disk that the guest sees to this many bytes, if it is smaller. Only with
     /// [`Writes::Discard`]: the image itself is never resized.
     pub disk_size: Option<u64>,
+    /// Its firmware.
+    pub firmware: Firmware,
     /// Memory in MiB.
     pub memory_mib: u32,
     /// Virtual processors.
@@ -118,6 +134,7 @@ impl VmConfig {
             format,
             writes: Writes::Discard,
             disk_size: None,
+            firmware: Firmware::Plain,
             memory_mib: 2048,
             cpus: 2,
             acceleration: Acceleration::Auto,

@@ -16,6 +16,6 @@ mod credentials;
 mod error;
 mod run;
 
-pub use config::{Acceleration, DirectKernel, Format, GuestFile, VmConfig, Writes};
+pub use config::{Acceleration, DirectKernel, Firmware, Format, GuestFile, VmConfig, Writes};
 pub use error::Error;
-pub use run::{Stream, exec, interactive, ssh};
+pub use run::{Stream, exec, firmware_variables, interactive, ssh};

@@ -11,7 +11,7 @@ use crate::accel::Accelerator;
 use crate::command_line::{self, Console};
 use crate::console::{Follower, Tail};
 use crate::credentials::{self, Credentials};
-use crate::{Error, VmConfig, Writes};
+use crate::{Error, Firmware, VmConfig, Writes};
 
 /// How often the guest's output is looked at.
 const POLL: Duration = Duration::from_millis(40);
@@ -146,7 +146,11 @@ pub fn ssh(
             .args(["-o", "UserKnownHostsFile=/work/known_hosts", "-o", "LogLevel=QUIET"])
             .args(["root@127.0.0.1", "systemctl --no-block poweroff"]);
         let _ = off.capture(|_| ())?;
-        machine.child.wait_timeout(POWER_OFF)?;
+        if machine.child.wait_timeout(POWER_OFF)?.is_none() {
+            let console = machine.tail.into_lines();
+            let what = "the guest did not power off".to_owned();
+            return Err(Error::Timeout { what, seconds: POWER_OFF.as_secs(), console });
+        }
     }
     Ok(shell_status(status))
 }
@@ -197,7 +201,10 @@ fn prepare(config: &VmConfig, accelerator: &Accelerator) -> Result<Sandbox, Erro
         sandbox = sandbox.device("/dev/kvm");
     }
     let variables = config.work.join("vars.fd");
-    lazuli_fs::write(&variables, lazuli_fs::read(config.tools.join(command_line::FIRMWARE_VARIABLES))?)?;
+    match &config.firmware {
+        Firmware::Plain => lazuli_fs::write(&variables, firmware_variables(&config.tools)?)?,
+        Firmware::SecureBoot { variables: content } => lazuli_fs::write(&variables, content)?,
+    }
     if config.writes == Writes::Discard {
         let mut create = sandbox
             .command("qemu-img")
@@ -209,6 +216,11 @@ fn prepare(config: &VmConfig, accelerator: &Accelerator) -> Result<Sandbox, Erro
         create.run(|_| ())?;
     }
     Ok(sandbox)
+}
+
+/// The flash chip with the firmware's variables as it leaves the factory: no keys, no boot entries.
+pub fn firmware_variables(tools: &std::path::Path) -> Result<Vec<u8>, Error> {
+    Ok(lazuli_fs::read(tools.join(command_line::FIRMWARE_VARIABLES))?)
 }
 
 /// The size of the image as the guest sees it, in bytes.

@@ -67,8 +67,7 @@ impl<'a> Dependencies<'a> {
         conflicts.extend(self.parse("add-conflicts", "conflicts", &overlay.add_conflicts));
         builder.conflicts = unique(conflicts);
 
-        let mut provides: Vec<Dependency> =
-            relations::dependencies(&control.provides, architecture).collect();
+        let mut provides = relations::provides(&control.provides, architecture, &builder.nevra.evr);
         provides.extend(found.provides.iter().map(|d| d.clone().with(DependencyFlags::FIND_PROVIDES)));
         if rebuild > 1 {
             let original = names::evr(&control.version).to_string();

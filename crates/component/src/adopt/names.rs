@@ -16,7 +16,8 @@
 //!
 //! - which separator stands before a number: `1.0+1` against `1.0.1` (RPM does not look at separators);
 //! - a letter against a number after the same separator: `1.a` against `1.1` (RPM puts numbers last);
-//! - a letter against a separator with letters: `1.0z` against `1.0+b` (dpkg puts letters first).
+//! - a letter against a separator with letters: `1.0z` against `1.0+b` (dpkg puts letters first);
+//! - a number against a separator with letters behind a letter: `1p1` against `1p+dfsg` (RPM puts numbers last).
 //!
 //! The test of this module checks the grammar above by property. Of 1.1 million pairs of versions that
 //! one package had in three releases of Debian and their security archives, 80 came out differently, none
@@ -126,11 +127,10 @@ mod tests {
         }
     }
 
-    /// Two versions of one package: it keeps to one scheme, so either both have a letter after the
-    /// number (`10.0p2`, `2025b`) or neither.
+    /// Two versions of one package: it keeps to one scheme, so either both have a letter after the number
+    /// (`2025b`), or a letter and a number (`10.0p2`), or neither.
     fn realistic() -> impl Strategy<Value = (String, String)> {
-        let version = |letter: bool| {
-            let letter = if letter { "[a-p][1-3]?" } else { "" };
+        let version = |letter: &str| {
             let upstream =
                 format!("[0-3](\\.[0-3]){{0,2}}{letter}(~(rc|beta)[1-3])?(\\+(dfsg|ds|git)[1-2]?)?");
             let upstream = proptest::string::string_regex(&upstream).unwrap();
@@ -139,7 +139,8 @@ mod tests {
                 .prop_map(|(e, u, r)| r.map_or_else(|| format!("{e}{u}"), |r| format!("{e}{u}-{r}")))
                 .boxed()
         };
-        proptest::bool::ANY.prop_flat_map(move |letter| (version(letter), version(letter)))
+        prop_oneof![Just(""), Just("[a-p]"), Just("[a-p][1-3]")]
+            .prop_flat_map(move |letter| (version(letter), version(letter)))
     }
 
     proptest! {

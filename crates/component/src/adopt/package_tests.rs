@@ -170,7 +170,7 @@ fn a_package_becomes_an_rpm() {
     assert_eq!(shown(&builder.suggests), ["kmod"]);
     assert_eq!(shown(&builder.conflicts), ["hallo", "hello-old < 1.9-0"]);
     assert_eq!(shown(&builder.obsoletes), ["hallo < 2.0-0"]);
-    assert_eq!(shown(&builder.provides), ["hallo = 2.0-0", "speaker"]);
+    assert_eq!(shown(&builder.provides), ["hallo = 2.0-0", "speaker = 1:2.0-3+b1"]);
 
     let paths: Vec<&str> = builder.files.iter().map(|f| f.path.as_str()).collect();
     assert_eq!(

@@ -6,6 +6,7 @@
 //! | `Pre-Depends` | `Requires`, without the flags of scriptlets: there are none, and RPM forgets requirements that only scriptlets have once the package is installed |
 //! | `Recommends`, `Suggests`, `Enhances` | the same, rich where there are alternatives |
 //! | `Provides: v (= 1)` | `Provides: v = 1-0` |
+//! | `Provides: v` | `Provides: v = VERSION OF THE PACKAGE`, see below |
 //! | `Conflicts`, `Breaks` | `Conflicts` |
 //! | `Replaces` together with `Conflicts` or `Breaks`, and a *versioned* `Provides` of the same name | also `Obsoletes: NAME < VERSION`: the package was renamed |
 //! | `Replaces` otherwise | nothing: RPM has no rule for taking files over, and `Conflicts` says which versions do not go together |
@@ -20,6 +21,13 @@
 //! A version without a revision is compared as with revision 0 in Debian, while RPM ignores the
 //! release if one side has none; so `-0` is written out. A package may conflict with a name that it
 //! provides itself (only one mail server at a time); RPM has the same rule, so it is kept.
+//!
+//! Something provided without a version meets no relation with one in Debian, and every one in RPM, conflicts among
+//! them: `perl-base`, which conflicts with `perl-modules < 5.40`, could not be installed beside
+//! `perl-modules-5.40`, which provides `perl-modules`. RPM cannot say what Debian means, so the version of the package
+//! itself is written down: what succeeds a package under another name usually counts on. Where that is not so, an
+//! overlay drops the conflict (`drop-conflicts`).
+//!
 //! Qualifiers such as `:any` are dropped; architecture restrictions and build profiles are evaluated for
 //! this architecture and a normal build.
 //!
@@ -30,7 +38,7 @@
 use super::names;
 use lazuli_debian::relation::{Alternative, Op, Relation};
 use lazuli_debian::version::Version;
-use lazuli_rpm::{Dependency, DependencyFlags};
+use lazuli_rpm::{Dependency, DependencyFlags, Evr};
 
 /// One alternative as a dependency; `None` if it is not for this architecture.
 fn one(alternative: &Alternative, architecture: &str) -> Option<Dependency> {
@@ -115,6 +123,18 @@ pub fn dependencies<'a>(
     relations.iter().flat_map(|r| &r.alternatives).filter_map(move |a| one(a, architecture))
 }
 
+/// What is provided, by a package of version `evr`.
+pub fn provides(relations: &[Relation], architecture: &str, evr: &Evr) -> Vec<Dependency> {
+    let version = |provided: Dependency| {
+        if provided.evr.is_empty() {
+            Dependency::versioned(&provided.name, DependencyFlags::EQUAL, evr.to_string())
+        } else {
+            provided
+        }
+    };
+    dependencies(relations, architecture).map(version).collect()
+}
+
 /// The names of packages that this one is the renamed form of, as `Obsoletes`.
 pub fn obsoletes(
     package: &str,
@@ -143,7 +163,6 @@ pub fn obsoletes(
 mod tests {
     use super::*;
     use lazuli_debian::relation::parse;
-    use lazuli_rpm::Evr;
     use proptest::prelude::*;
 
     fn shown(text: &str) -> Vec<String> {
@@ -169,6 +188,15 @@ mod tests {
             assert_eq!(shown(debian), [rpm], "{debian}");
         }
         assert!(shown("a [arm64], libc6:i386").is_empty());
+    }
+
+    #[test]
+    fn what_is_provided_without_a_version_has_that_of_the_package() {
+        let relations = parse("perl-modules, awk (= 2), foreign [arm64]").unwrap();
+        let evr = names::evr(&"5.40.1-6".parse().unwrap());
+        let texts: Vec<String> =
+            provides(&relations, "amd64", &evr).iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["perl-modules = 5.40.1-6", "awk = 2-0"]);
     }
 
     #[test]

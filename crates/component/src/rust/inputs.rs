@@ -26,6 +26,8 @@ pub struct Inputs {
     rust_version: String,
     /// Version of the first crate asked for.
     version: String,
+    /// The packages of the workspace that take part.
+    packages: Vec<String>,
 }
 
 /// A package of the workspace.
@@ -102,7 +104,8 @@ impl Inputs {
         let own =
             crates.first().and_then(|name| members[name].manifest.get("package")?.get("version")?.as_str());
         let version = own.map_or_else(|| shared("version"), str::to_owned);
-        Ok(Self { rust_version: shared("rust-version"), version, root, written, copied })
+        let packages = chosen.keys().map(|name| (*name).to_owned()).collect();
+        Ok(Self { rust_version: shared("rust-version"), version, packages, root, written, copied })
     }
 
     /// The workspace's directory.
@@ -118,6 +121,11 @@ impl Inputs {
     /// The version of the crate that was asked for first.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// The names of the workspace's packages that take part.
+    pub fn packages(&self) -> &[String] {
+        &self.packages
     }
 
     /// Paths below the workspace of everything that counts.
@@ -150,6 +158,18 @@ impl Inputs {
         }
         for path in &self.copied {
             put(&dir.join(path), &fs::read(self.root.join(path))?)?;
+        }
+        Ok(())
+    }
+
+    /// The same with nothing in the source files: what Cargo then compiles is what the workspace depends on.
+    pub fn stage_without_code(&self, dir: &Path) -> Result<(), Error> {
+        for (path, content) in &self.written {
+            put(&dir.join(path), content.as_bytes())?;
+        }
+        for path in &self.copied {
+            // Right for programs and build scripts, and no harm to a library.
+            put(&dir.join(path), b"fn main() {}\n")?;
         }
         Ok(())
     }

@@ -21,6 +21,26 @@ fn certificate(name: &str) -> CertificateDer<'static> {
 /// Starts a server that answers each path with what `content` says, or 404; returns its address. With
 /// `ask_client` it talks to nobody who shows no certificate.
 pub fn start(ask_client: bool, content: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static) -> String {
+    listen(ask_client, move |path| match content(path) {
+        Some(body) => {
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            [head.into_bytes(), body].concat()
+        }
+        None => b"HTTP/1.1 404 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec(),
+    })
+}
+
+/// Starts a server that says that everything is at another one.
+#[allow(dead_code)] // Not every test that has this module needs it.
+pub fn redirect(to: String) -> String {
+    listen(false, move |path| {
+        format!("HTTP/1.1 302 X\r\nLocation: {to}{path}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            .into_bytes()
+    })
+}
+
+fn listen(ask_client: bool, answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> String {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone());
     let builder = builder.with_safe_default_protocol_versions().unwrap();
@@ -36,12 +56,12 @@ pub fn start(ask_client: bool, content: impl Fn(&str) -> Option<Vec<u8>> + Send 
     let config = Arc::new(builder.with_single_cert(vec![certificate("server.pem")], key).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
-    let content = Arc::new(content);
+    let answer = Arc::new(answer);
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let (config, content) = (config.clone(), content.clone());
+            let (config, answer) = (config.clone(), answer.clone());
             // A client that does not like our certificate hangs up; that is part of the tests.
-            std::thread::spawn(move || drop(serve(stream, config, content.as_ref())));
+            std::thread::spawn(move || drop(serve(stream, config, answer.as_ref())));
         }
     });
     url
@@ -51,7 +71,7 @@ pub fn start(ask_client: bool, content: impl Fn(&str) -> Option<Vec<u8>> + Send 
 fn serve(
     stream: TcpStream,
     config: Arc<ServerConfig>,
-    content: &(impl Fn(&str) -> Option<Vec<u8>> + ?Sized),
+    answer: &(impl Fn(&str) -> Vec<u8> + ?Sized),
 ) -> std::io::Result<()> {
     let connection = ServerConnection::new(config).map_err(std::io::Error::other)?;
     let mut stream = StreamOwned::new(connection, stream);
@@ -61,13 +81,7 @@ fn serve(
         head.push(byte[0]);
     }
     let head = String::from_utf8_lossy(&head);
-    let (status, body) = match content(head.split(' ').nth(1).unwrap_or("")) {
-        Some(body) => ("200 OK", body),
-        None => ("404 X", Vec::new()),
-    };
-    let length = body.len();
-    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")?;
-    stream.write_all(&body)?;
+    stream.write_all(&answer(head.split(' ').nth(1).unwrap_or("")))?;
     stream.conn.send_close_notify();
     stream.flush()
 }

@@ -2,19 +2,20 @@
 
 use super::query::RepoqueryArgs;
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Install packages, by name, file, URL or what they provide
-    #[command(visible_alias = "in", aliases = ["localinstall", "group-install"])]
+    #[command(visible_alias = "in", aliases = ["localinstall", "install-n", "install-na", "install-nevra"])]
     Install(Packages),
     /// Remove packages and what only they needed
-    #[command(visible_alias = "erase", aliases = ["rm", "uninstall"])]
+    #[command(visible_alias = "erase", aliases = ["rm", "uninstall", "remove-n", "remove-na", "remove-nevra", "erase-n"])]
     Remove(RemoveArgs),
     /// Update packages; without names all
-    #[command(visible_alias = "update", aliases = ["up", "upgrade-to", "update-to"])]
+    #[command(visible_alias = "update", aliases = ["up", "upgrade-to", "update-to", "localupdate"])]
     Upgrade(Packages),
     /// Update packages only as far as an advisory asks for
     #[command(aliases = ["update-minimal", "up-min"])]
@@ -35,6 +36,9 @@ pub enum Command {
     Autoremove(Packages),
     /// Change why a package is installed
     Mark(MarkArgs),
+    /// Groups of packages: list, describe, install, remove; in other commands they are @GROUP
+    #[command(visible_alias = "grp", aliases = ["groups", "environment"])]
+    Group(GroupArgs),
 
     /// Look for problems among the installed packages
     Check(CheckArgs),
@@ -95,11 +99,16 @@ pub enum Command {
     Recover(RecoverArgs),
     /// Install updates unattended, as /etc/lapis/automatic.conf says
     Automatic(AutomaticArgs),
+    /// Give every installed kernel an entry in the boot menu, and take away those of removed ones
+    BootEntries(BootEntriesArgs),
     /// Describe this program
     Version,
     /// Write shell completions or manual pages
     #[command(hide = true)]
     Generate(GenerateArgs),
+    /// A word that is no command
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
 }
 
 /// Packages, possibly none.
@@ -150,17 +159,44 @@ pub enum MarkAs {
     /// It came as a dependency
     #[value(aliases = ["dependency", "auto", "remove-auto"])]
     Remove,
+    /// It came because something recommends it
+    Weak,
 }
 
 /// `mark`.
 #[derive(Debug, Clone, Args)]
 pub struct MarkArgs {
-    /// `install` (also `user`) or `remove` (also `dependency`)
+    /// `install` (also `user`), `remove` (also `dependency`) or `weak`
     #[arg(value_enum)]
     pub reason: MarkAs,
     /// Installed packages
     #[arg(value_name = "PACKAGE", required = true)]
     pub packages: Vec<String>,
+}
+
+/// `group`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct GroupArgs {
+    /// `list` (the default), `info`, `install`, `remove` or `upgrade`, and then ids or names of groups. `remove`
+    /// takes the mandatory and default packages of a group that is installed, also those that somebody asked for
+    /// by name before, and leaves what other packages need or another installed group has
+    #[arg(value_name = "ACTION|GROUP")]
+    pub words: Vec<String>,
+    /// Optional packages too
+    #[arg(long)]
+    pub with_optional: bool,
+    /// Groups that are usually not shown too
+    #[arg(long, visible_alias = "all")]
+    pub hidden: bool,
+    /// With ids
+    #[arg(long, alias = "id")]
+    pub ids: bool,
+    /// Only groups that are installed
+    #[arg(long, conflicts_with = "available")]
+    pub installed: bool,
+    /// Only groups that are not installed
+    #[arg(long)]
+    pub available: bool,
 }
 
 /// `check`.
@@ -431,6 +467,12 @@ pub struct DownloadArgs {
     /// Source packages
     #[arg(long, alias = "srpm")]
     pub source: bool,
+    /// Only packages of these architectures
+    #[arg(long = "only-arch", aliases = ["arch", "archlist"], value_name = "ARCH", action = ArgAction::Append, value_delimiter = ',')]
+    pub only_arch: Vec<String>,
+    /// With --url: only addresses of these protocols
+    #[arg(long, alias = "urlprotocols", value_name = "PROTOCOL", action = ArgAction::Append, value_delimiter = ',')]
+    pub urlprotocol: Vec<String>,
 }
 
 /// `reposync`.
@@ -483,9 +525,21 @@ pub struct ConfigManagerArgs {
     /// Disable them for good
     #[arg(long, alias = "disable")]
     pub set_disabled: bool,
-    /// Add a .repo file, or a repository at this address
+    /// Add a .repo file, from here or from an https address, or a repository at this address
     #[arg(long, alias = "from-repofile", value_name = "FILE|URL", action = ArgAction::Append)]
     pub add_repo: Vec<String>,
+    /// With `addrepo`: the id of the new repository
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    /// With `addrepo`: a key of the new repository
+    #[arg(long, value_name = "KEY=VALUE", action = ArgAction::Append)]
+    pub set: Vec<String>,
+    /// With `addrepo`: replace a file that is there
+    #[arg(long, alias = "add-or-replace")]
+    pub overwrite: bool,
+    /// For compatibility; directories are made when they are needed
+    #[arg(long, hide = true)]
+    pub create_missing_dir: bool,
     /// Write what --setopt sets to the repository's file
     #[arg(long)]
     pub save: bool,
@@ -500,6 +554,15 @@ pub struct RecoverArgs {
     /// Say nothing if there is nothing to do; for the unit that runs at boot
     #[arg(long)]
     pub boot: bool,
+}
+
+/// `boot-entries`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct BootEntriesArgs {
+    /// Do nothing where a boot menu is somebody else's business: in a chroot, or without UEFI. For the file
+    /// trigger that runs after each transaction with kernels in it
+    #[arg(long)]
+    pub triggered: bool,
 }
 
 /// `automatic`.

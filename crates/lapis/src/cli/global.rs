@@ -151,7 +151,7 @@ pub struct Solving {
     #[arg(long, global = true)]
     pub skip_unavailable: bool,
     /// Keep dependencies that nothing needs any more
-    #[arg(long, global = true)]
+    #[arg(long, alias = "no-autoremove", global = true)]
     pub noautoremove: bool,
     /// Do not replace packages by those that obsolete them
     #[arg(long, global = true)]
@@ -201,6 +201,9 @@ pub struct Advisories {
     /// Only packages of enhancement advisories
     #[arg(long, global = true)]
     pub enhancement: bool,
+    /// Only packages of advisories for new packages
+    #[arg(long, global = true)]
+    pub newpackage: bool,
     /// Only packages of these advisories
     #[arg(long, aliases = ["advisories"], global = true, value_name = "ID", action = ArgAction::Append, value_delimiter = ',')]
     pub advisory: Vec<String>,
@@ -230,7 +233,7 @@ pub struct TransactionOptions {
     #[arg(long, alias = "destdir", global = true, value_name = "DIR")]
     pub downloaddir: Option<PathBuf>,
     /// Leave out documentation
-    #[arg(long, global = true)]
+    #[arg(long, alias = "no-docs", global = true)]
     pub nodocs: bool,
     /// Verify and stage everything, change nothing
     #[arg(long, global = true)]
@@ -244,13 +247,13 @@ pub struct TransactionOptions {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Ignored {
     /// Which plugins; there are none
-    #[arg(long, global = true, hide = true, value_name = "NAME", action = ArgAction::Append)]
+    #[arg(long, alias = "disable-plugin", global = true, hide = true, value_name = "NAME", action = ArgAction::Append)]
     pub disableplugin: Vec<String>,
     /// Which plugins; there are none
-    #[arg(long, global = true, hide = true, value_name = "NAME", action = ArgAction::Append)]
+    #[arg(long, alias = "enable-plugin", global = true, hide = true, value_name = "NAME", action = ArgAction::Append)]
     pub enableplugin: Vec<String>,
     /// No plugins; there are none
-    #[arg(long, global = true, hide = true)]
+    #[arg(long, alias = "no-plugins", global = true, hide = true)]
     pub noplugins: bool,
     /// How much rpm says
     #[arg(long, global = true, hide = true, value_name = "LEVEL")]
@@ -270,4 +273,16 @@ pub struct Ignored {
     /// For dnf5
     #[arg(long, global = true, hide = true)]
     pub dump_main_config: bool,
+    /// Waiting before the start is the timer's business
+    #[arg(short = 'R', long, global = true, hide = true, value_name = "MINUTES")]
+    pub randomwait: Option<u32>,
+    /// New leaves are no part of the plan
+    #[arg(long, global = true, hide = true)]
+    pub show_new_leaves: bool,
+    /// Going down to meet a request is a matter of --best and --nobest
+    #[arg(long, global = true, hide = true)]
+    pub allow_downgrade: bool,
+    /// The opposite is not done, and refused
+    #[arg(long, global = true, hide = true)]
+    pub no_allow_downgrade: bool,
 }

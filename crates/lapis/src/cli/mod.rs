@@ -8,6 +8,7 @@ mod global;
 mod name;
 mod normalise;
 mod query;
+mod unknown;
 
 pub use commands::*;
 pub use global::{
@@ -16,6 +17,7 @@ pub use global::{
 pub use name::Name;
 pub use normalise::normalise;
 pub use query::{RepoqueryArgs, Show};
+pub use unknown::unknown;
 
 use clap::{CommandFactory as _, Parser};
 

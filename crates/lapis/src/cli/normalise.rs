@@ -12,6 +12,7 @@ use std::ffi::OsString;
 /// 2. `-i` is `--installroot` to `tdnf`, `--info` to `dnf repoquery`.
 /// 3. `tdnfj` is `tdnf -j -y`.
 /// 4. `dnf repo list` and `dnf repo info` are `repolist` and `repoinfo`.
+/// 5. `yum groupinstall` is `group install`.
 pub fn normalise(name: Name, args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut args = args.into_iter();
     let program = args.next().unwrap_or_else(|| OsString::from("lapis"));
@@ -21,7 +22,8 @@ pub fn normalise(name: Name, args: impl IntoIterator<Item = OsString>) -> Vec<Os
     if json {
         out.extend(["--json", "--assumeyes"].map(OsString::from));
     }
-    let mut in_command = false;
+    // Where the command stands, once it was seen.
+    let mut command_at = None;
     let mut literal = false;
     let mut value_follows = false;
     for arg in args {
@@ -35,7 +37,7 @@ pub fn normalise(name: Name, args: impl IntoIterator<Item = OsString>) -> Vec<Os
             continue;
         }
         literal = text == "--";
-        if text == "-i" && (!in_command || name == Name::Tdnf) {
+        if text == "-i" && (command_at.is_none() || name == Name::Tdnf) {
             out.push("--installroot".into());
             value_follows = true;
             continue;
@@ -52,28 +54,44 @@ pub fn normalise(name: Name, args: impl IntoIterator<Item = OsString>) -> Vec<Os
         if let Some(rest) = text.strip_prefix("--") {
             value_follows = takes_value(&long, rest);
         } else if !text.starts_with('-') {
-            in_command = true;
+            command_at = command_at.or(Some(out.len()));
         } else if matches!(text, "-c" | "-x" | "-d" | "-e") {
             value_follows = true;
         }
         out.push(arg);
     }
-    join_repo_command(&mut out);
+    if let Some(at) = command_at {
+        join_repo_command(&mut out, at);
+        split_group_command(&mut out, at);
+    }
     out
 }
 
+/// `groupinstall`, `group-list` and the like of yum.
+fn split_group_command(args: &mut Vec<OsString>, at: usize) {
+    let word = args[at].to_string_lossy().into_owned();
+    let Some(action) = word.strip_prefix("group").map(|rest| rest.trim_start_matches('-')) else { return };
+    let action = match action {
+        "erase" => "remove",
+        "update" => "upgrade",
+        "list" | "info" | "install" | "remove" | "upgrade" => action,
+        _ => return,
+    };
+    let words = ["group", action].map(OsString::from);
+    args.splice(at..=at, words);
+}
+
 /// `repo list` and `repo info` of dnf5.
-fn join_repo_command(args: &mut Vec<OsString>) {
-    let Some(at) = args.iter().skip(1).position(|a| a == "repo").map(|at| at + 1) else { return };
+fn join_repo_command(args: &mut Vec<OsString>, at: usize) {
+    if args[at] != "repo" {
+        return;
+    }
     let joined = match args.get(at + 1).and_then(|a| a.to_str()) {
         Some("list") => "repolist",
         Some("info") => "repoinfo",
         _ => return,
     };
-    // Anything before it that is not an option is a command of its own.
-    if args[1..at].iter().all(|a| a.to_string_lossy().starts_with('-')) {
-        args.splice(at..at + 2, [OsString::from(joined)]);
-    }
+    args.splice(at..at + 2, [OsString::from(joined)]);
 }
 
 fn takes_value(long: &BTreeSet<(String, bool)>, option: &str) -> bool {
@@ -139,5 +157,9 @@ mod tests {
     fn the_spelling_of_dnf5_is_known() {
         assert_eq!(normal("dnf repo list --all"), "dnf repolist --all");
         assert_eq!(normal("dnf install repo list"), "dnf install repo list");
+        assert_eq!(normal("dnf --installroot /x repo list"), "dnf --installroot /x repolist");
+        assert_eq!(normal("yum -y groupinstall web"), "yum -y group install web");
+        assert_eq!(normal("yum group-update web"), "yum group upgrade web");
+        assert_eq!(normal("yum install groupinstall"), "yum install groupinstall");
     }
 }

@@ -9,6 +9,9 @@ pub struct RepoqueryArgs {
     /// Names, NAME-VERSION, NAME.ARCH or patterns; without them all
     #[arg(value_name = "PACKAGE")]
     pub packages: Vec<String>,
+    /// For compatibility: all packages are the default
+    #[arg(short = 'a', long, hide = true)]
+    pub all: bool,
     /// From repositories (the default)
     #[arg(long)]
     pub available: bool,
@@ -72,11 +75,17 @@ pub struct RepoqueryArgs {
     /// With --whatrequires: take the text literally, not what packages of that name provide
     #[arg(long)]
     pub exactdeps: bool,
+    /// For compatibility: all versions are shown in any case
+    #[arg(long, alias = "show-duplicates", hide = true)]
+    pub showduplicates: bool,
+    /// For compatibility: there are no modules
+    #[arg(long, hide = true)]
+    pub disable_modular_filtering: bool,
     /// With --whatrequires: also what requires those packages, and so on
     #[arg(long)]
     pub recursive: bool,
     /// Only the newest N versions of each package, or with a minus all but those
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1", require_equals = true, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub latest_limit: Option<i64>,
     /// Only packages of these architectures
     #[arg(long = "only-arch", alias = "arch", value_name = "ARCH", action = ArgAction::Append, value_delimiter = ',')]
@@ -100,6 +109,15 @@ pub struct Show {
     /// Name, epoch, version, release and architecture (the default)
     #[arg(long)]
     pub nevra: bool,
+    /// Name, version and release
+    #[arg(long)]
+    pub nvr: bool,
+    /// Epoch, name, version, release and architecture
+    #[arg(long)]
+    pub envra: bool,
+    /// The dependencies and the packages that meet them
+    #[arg(long)]
+    pub deplist: bool,
     /// A description
     #[arg(short = 'i', long)]
     pub info: bool,

@@ -65,7 +65,7 @@ impl Default for Automatic {
 
 impl Automatic {
     /// Whether a time (in seconds since 1970) is one at which something may be installed.
-    fn is_open(&self, now: i64) -> Result<bool> {
+    pub(crate) fn is_open(&self, now: i64) -> Result<bool> {
         let Some(window) = &self.window else { return Ok(true) };
         let bad = || Error::Config(format!("window = \"{window}\": expected \"HH:MM-HH:MM\", in UTC"));
         let minute = |text: &str| -> Option<i64> {

@@ -26,6 +26,9 @@ pub fn download(session: &Session<'_>, args: &DownloadArgs) -> Result<Outcome> {
         } else {
             found.retain(|id| !matches!(catalog.nevra(*id).arch.as_str(), "src" | "nosrc"));
         }
+        if !args.only_arch.is_empty() {
+            found.retain(|id| args.only_arch.contains(&catalog.nevra(*id).arch));
+        }
         if found.is_empty() {
             return Err(Error::NoMatch(vec![word.clone()]));
         }
@@ -45,6 +48,10 @@ pub fn download(session: &Session<'_>, args: &DownloadArgs) -> Result<Outcome> {
             if let Some(repository) = repositories.at(place) {
                 urls.push(repository.url(local)?);
             }
+        }
+        let fits = |url: &String| args.urlprotocol.iter().any(|p| url.split("://").next() == Some(p));
+        if let Some(url) = urls.iter().find(|url| !args.urlprotocol.is_empty() && !fits(url)) {
+            return Err(Error::Usage(format!("{url} is not what --urlprotocol asks for")));
         }
         if session.out.json {
             session.out.json(&urls);
@@ -106,6 +113,7 @@ fn with_dependencies(
     let options = Options {
         architecture: session.settings.arch.clone(),
         weak: session.settings.main.install_weak_deps,
+        exclude_from_weak: session.settings.main.exclude_from_weak.clone(),
         ..Options::default()
     };
     let plan =

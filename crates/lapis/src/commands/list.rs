@@ -24,7 +24,13 @@ pub fn list(session: &Session<'_>, args: &ListArgs, info: bool) -> Result<Outcom
             session.out.json(&Vec::<Value>::new());
             return Ok(Outcome::Done);
         }
-        return if words.is_empty() { Ok(Outcome::Done) } else { Err(Error::NoMatch(words.to_vec())) };
+        return match (words.is_empty(), session.name) {
+            (true, _) => Ok(Outcome::Done),
+            (_, Name::Dnf) => {
+                Err(Error::NoMatchAsDnf(format!("No matching Packages to list: {}", words.join(", "))))
+            }
+            _ => Err(Error::NoMatch(words.to_vec())),
+        };
     }
     show_sections(session, &catalog, &sections, info)?;
     Ok(Outcome::Done)
@@ -337,6 +343,13 @@ pub fn provides(session: &Session<'_>, args: &ProvidesArgs) -> Result<Outcome> {
         }
     }
     if found.is_empty() && !out.json {
+        if session.name == Name::Dnf {
+            return Err(Error::NoMatchAsDnf(format!(
+                "No matches found: {}. If searching for a file, try specifying the full path or a pattern such as \
+                 '*/NAME'.",
+                args.what.join(", ")
+            )));
+        }
         return Err(Error::NoMatch(args.what.clone()));
     }
     found.sort_by(|a, b| a.0.nevra().cmp(b.0.nevra()).then_with(|| a.0.repository.cmp(&b.0.repository)));

@@ -1,17 +1,22 @@
 //! One module a command, or a few commands that are alike.
 
-mod automatic;
+pub(crate) mod automatic;
+mod boot_entries;
 mod change;
 mod check;
 mod config_manager;
 mod download;
+mod group;
 mod history;
 mod list;
 mod lock;
 mod repoquery;
 mod repos;
 mod restarting;
+mod targets;
 mod updateinfo;
+
+pub use boot_entries::boot_entries;
 
 use crate::cli::Command;
 use crate::error::Result;
@@ -20,6 +25,10 @@ use crate::session::Session;
 
 /// Runs a command.
 pub fn run(session: &Session<'_>, command: &Command) -> Result<Outcome> {
+    // Commands that change something wait for whoever is at it, and begin with this themselves.
+    if !changes(command) {
+        change::recover_if_idle(session);
+    }
     match command {
         Command::Install(_)
         | Command::Remove(_)
@@ -43,6 +52,10 @@ pub fn run(session: &Session<'_>, command: &Command) -> Result<Outcome> {
                 history::Request::Wishes(wishes) => change::wishes(session, wishes),
             }
         }
+        Command::Group(args) => match group::group(session, args)? {
+            Some(wanted) => change::groups(session, wanted),
+            None => Ok(Outcome::Done),
+        },
         Command::Check(args) => check::check(session, args),
         Command::CheckLocal(args) => check::check_local(session, &args.directory),
         Command::CheckUpdate(args) => list::check_update(session, args),
@@ -69,6 +82,27 @@ pub fn run(session: &Session<'_>, command: &Command) -> Result<Outcome> {
             change::recover(session, args.boot)
         }
         Command::Automatic(args) => automatic::automatic(session, args),
-        Command::Version | Command::Generate(_) => Ok(Outcome::Done),
+        Command::Version | Command::Generate(_) | Command::BootEntries(_) | Command::Other(_) => {
+            Ok(Outcome::Done)
+        }
     }
+}
+
+/// Whether a command changes the system, or may.
+fn changes(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Install(_)
+            | Command::Remove(_)
+            | Command::Upgrade(_)
+            | Command::UpgradeMinimal(_)
+            | Command::Downgrade(_)
+            | Command::Reinstall(_)
+            | Command::DistroSync(_)
+            | Command::Swap(_)
+            | Command::Autoremove(_)
+            | Command::Mark(_)
+            | Command::Recover(_)
+            | Command::Automatic(_)
+    )
 }

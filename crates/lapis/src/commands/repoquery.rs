@@ -1,5 +1,6 @@
 //! `repoquery`, `deplist`, `changelog`.
 
+use super::targets::Targets;
 use crate::catalog::{Catalog, Detail, dependency};
 use crate::cli::{ChangelogArgs, Name, RepoqueryArgs, Show};
 use crate::error::{Error, Result};
@@ -12,6 +13,7 @@ use crate::run::Outcome;
 use crate::session::Session;
 use crate::spec::Spec;
 use lazuli_rpm::Dependency;
+use lazuli_solve::{List, PackageId, Universe as _};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +36,12 @@ pub fn repoquery(session: &Session<'_>, args: &RepoqueryArgs) -> Result<Outcome>
     let specs: Vec<Spec> = args.packages.iter().map(|w| Spec::parse(w)).collect();
     let mut found = candidates(session, &catalog, args, &specs, only_installed)?;
     select(session, &catalog, args, &mut found)?;
+    if args.show.deplist {
+        for one in &found {
+            dependencies_text(session, &catalog, one)?;
+        }
+        return Ok(Outcome::Done);
+    }
     show(session, &catalog, &args.show, &found)?;
     Ok(Outcome::Done)
 }
@@ -77,7 +85,10 @@ fn candidates(
         }
         return Ok(found);
     }
-    let mut found = query::available(catalog, specs, true)?;
+    let mut found = match few(session, catalog, args, specs)? {
+        Some(few) => query::sorted(catalog, few),
+        None => query::available(catalog, specs, true)?,
+    };
     if args.installed && args.available {
         found.extend(query::installed(session, specs)?);
     }
@@ -92,6 +103,24 @@ fn candidates(
         });
     }
     Ok(found)
+}
+
+/// The available packages among which those that `--whatrequires` selects must be, if the indices of the
+/// repositories can say it: to read the requirements of all takes much longer.
+fn few(
+    session: &Session<'_>,
+    catalog: &Catalog<'_>,
+    args: &RepoqueryArgs,
+    specs: &[Spec],
+) -> Result<Option<BTreeSet<PackageId>>> {
+    if args.whatrequires.is_empty() || args.recursive || !specs.is_empty() {
+        return Ok(None);
+    }
+    let mut targets = Targets::default();
+    for text in &args.whatrequires {
+        targets.add_text(session, catalog, text, !args.exactdeps)?;
+    }
+    Ok(catalog.requiring(targets.names()))
 }
 
 /// Installed packages that may be there several times.
@@ -158,22 +187,27 @@ fn select(
             .cloned()
             .collect()
     };
-    for (texts, pick, packages_too) in [
-        (&args.whatrequires, requires, !args.exactdeps),
-        (&args.whatdepends, all, !args.exactdeps),
-        (&args.whatrecommends, recommends, true),
-        (&args.whatsuggests, suggests, true),
-        (&args.whatsupplements, supplements, true),
-        (&args.whatenhances, enhances, true),
-        (&args.whatconflicts, conflicts, true),
-        (&args.whatobsoletes, obsoletes, false),
+    for (texts, pick, list, packages_too) in [
+        (&args.whatrequires, requires, Some(List::Requires), !args.exactdeps),
+        (&args.whatdepends, all, None, !args.exactdeps),
+        (&args.whatrecommends, recommends, Some(List::Recommends), true),
+        (&args.whatsuggests, suggests, None, true),
+        (&args.whatsupplements, supplements, Some(List::Supplements), true),
+        (&args.whatenhances, enhances, None, true),
+        (&args.whatconflicts, conflicts, Some(List::Conflicts), true),
+        (&args.whatobsoletes, obsoletes, Some(List::Obsoletes), false),
     ] {
         if texts.is_empty() {
             continue;
         }
-        let mut cache = Vec::new();
+        // Of thousands of packages only what is compared: a record is many times as large.
+        let mut candidates = Vec::new();
         for f in found.iter() {
-            cache.push((f.clone(), query::details(session, catalog, f, Detail::Primary)?));
+            let wanted = match (f.at, list) {
+                (At::Available(id), Some(list)) => catalog.dependencies(id, list),
+                _ => pick(&query::details(session, catalog, f, Detail::Primary)?),
+            };
+            candidates.push((f, wanted));
         }
         let mut targets = Targets::default();
         for text in texts {
@@ -182,11 +216,11 @@ fn select(
         let mut chosen: BTreeSet<usize> = BTreeSet::new();
         loop {
             let before = chosen.len();
-            for (at, (_, details)) in cache.iter().enumerate() {
-                if !chosen.contains(&at) && pick(details).iter().any(|d| targets.are_met_by(d)) {
+            for (at, (f, wanted)) in candidates.iter().enumerate() {
+                if !chosen.contains(&at) && wanted.iter().any(|d| targets.are_met_by(d)) {
                     chosen.insert(at);
                     if args.recursive {
-                        targets.add_package(details);
+                        targets.add_package(&query::details(session, catalog, f, Detail::Primary)?);
                     }
                 }
             }
@@ -194,70 +228,12 @@ fn select(
                 break;
             }
         }
-        *found = chosen.into_iter().map(|at| cache[at].0.clone()).collect();
+        *found = chosen.into_iter().map(|at| candidates[at].0.clone()).collect();
     }
     if let Some(limit) = args.latest_limit {
         latest(found, limit);
     }
     Ok(())
-}
-
-/// What a dependency may point at to be selected.
-#[derive(Default)]
-struct Targets {
-    provided: BTreeMap<String, Vec<Dependency>>,
-}
-
-impl Targets {
-    fn add(&mut self, provided: Dependency) {
-        self.provided.entry(provided.name.clone()).or_default().push(provided);
-    }
-
-    fn add_package(&mut self, details: &Details) {
-        for p in &details.package.provides {
-            self.add(p.clone());
-        }
-        for file in &details.package.files {
-            self.add(Dependency::any(file.path.as_str()));
-        }
-    }
-
-    /// A text is a dependency, and the packages of that name with all that they provide.
-    fn add_text(
-        &mut self,
-        session: &Session<'_>,
-        catalog: &Catalog<'_>,
-        text: &str,
-        packages: bool,
-    ) -> Result<()> {
-        let spec = Spec::parse(text);
-        if let Spec::Dependency(text) = &spec {
-            self.add(dependency(text)?);
-            return Ok(());
-        }
-        self.add(Dependency::any(text));
-        if packages && let Spec::Package(pattern) = &spec {
-            for id in catalog.matching(pattern) {
-                self.add_package(&catalog.details(id, Detail::Primary)?);
-            }
-            for (hnum, nevra) in session.installed()?.nevras()? {
-                if pattern.matches(&nevra)
-                    && let Some(details) = session.installed()?.details(hnum)?
-                {
-                    self.add_package(&details);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn are_met_by(&self, dependency: &Dependency) -> bool {
-        query::simple_dependencies(dependency).iter().any(|simple| {
-            let provided = self.provided.get(&simple.name).into_iter().flatten();
-            // A text without a version stands for any.
-            provided.into_iter().any(|p| p.evr.is_empty() || lazuli_solve::satisfies(p, simple))
-        })
-    }
 }
 
 /// The newest versions of each name and architecture, or all but these.
@@ -314,7 +290,7 @@ fn show(session: &Session<'_>, catalog: &Catalog<'_>, show: &Show, found: &[Foun
     let mut lines: BTreeSet<String> = BTreeSet::new();
     for f in found {
         if plain {
-            lines.insert(name(session, f));
+            lines.insert(name_as(session, show, f));
             continue;
         }
         let details = query::details(session, catalog, f, detail)?;
@@ -383,6 +359,18 @@ fn name(session: &Session<'_>, f: &Found) -> String {
         return format!("{}-{}:{}.{}", n.name, n.evr.epoch.unwrap_or(0), n.evr.version_release(), n.arch);
     }
     shown(&f.nevra)
+}
+
+/// A package's name in the form that was asked for.
+fn name_as(session: &Session<'_>, show: &Show, f: &Found) -> String {
+    let n = &f.nevra;
+    if show.nvr {
+        return format!("{}-{}", n.name, n.evr.version_release());
+    }
+    if show.envra {
+        return format!("{}:{}-{}.{}", n.evr.epoch.unwrap_or(0), n.name, n.evr.version_release(), n.arch);
+    }
+    name(session, f)
 }
 
 fn to_json(show: &Show, lists: &[(&'static str, Pick)], d: &Details) -> Value {
@@ -475,7 +463,6 @@ pub fn changelog(session: &Session<'_>, args: &ChangelogArgs) -> Result<Outcome>
 
 /// Runs `deplist`.
 pub fn deplist(session: &Session<'_>, words: &[String]) -> Result<Outcome> {
-    let out = session.out;
     let repositories = session.repositories(true)?;
     let catalog = session.catalog(&repositories)?;
     let specs: Vec<Spec> = words.iter().map(|w| Spec::parse(w)).collect();
@@ -484,21 +471,26 @@ pub fn deplist(session: &Session<'_>, words: &[String]) -> Result<Outcome> {
         return Err(Error::NoMatch(words.to_vec()));
     }
     for one in &found {
-        let details = query::details(session, &catalog, one, Detail::Primary)?;
-        out.line(format!("package: {}", shown(&one.nevra)));
-        for wanted in &details.package.requires {
-            out.line(format!("  dependency: {wanted}"));
-            let providers = query::simple_dependencies(wanted)
-                .iter()
-                .flat_map(|d| catalog.providing(d))
-                .collect::<Vec<_>>();
-            for provider in query::sorted(&catalog, catalog.newest(providers)) {
-                out.line(format!("   provider: {}", shown(&provider.nevra)));
-            }
-        }
-        out.line("");
+        dependencies_text(session, &catalog, one)?;
     }
     Ok(Outcome::Done)
+}
+
+/// What a package requires, and who provides it.
+fn dependencies_text(session: &Session<'_>, catalog: &Catalog<'_>, one: &Found) -> Result<()> {
+    let out = session.out;
+    let details = query::details(session, catalog, one, Detail::Primary)?;
+    out.line(format!("package: {}", shown(&one.nevra)));
+    for wanted in &details.package.requires {
+        out.line(format!("  dependency: {wanted}"));
+        let simple = query::simple_dependencies(wanted);
+        let providers = simple.iter().flat_map(|d| catalog.providing(d)).collect::<Vec<_>>();
+        for provider in query::sorted(catalog, catalog.newest(providers)) {
+            out.line(format!("   provider: {}", shown(&provider.nevra)));
+        }
+    }
+    out.line("");
+    Ok(())
 }
 
 #[cfg(test)]

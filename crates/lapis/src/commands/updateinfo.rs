@@ -47,7 +47,7 @@ impl Scope {
 
 /// Runs `updateinfo`.
 pub fn updateinfo(session: &Session<'_>, args: &UpdateinfoArgs) -> Result<Outcome> {
-    let (mode, scope, words) = parse(args);
+    let Asked { mode, scope, kinds, with_cve, with_bz, words } = parse(args);
     let repositories = session.repositories(true)?;
     let catalog = session.catalog(&repositories)?;
     let known = session.advisories(&repositories)?;
@@ -63,9 +63,10 @@ pub fn updateinfo(session: &Session<'_>, args: &UpdateinfoArgs) -> Result<Outcom
                     || a.cves().any(|cve| p.matches_text(cve))
                     || a.packages.iter().any(|package| p.matches(&package.nevra))
             });
-        let with = (!args.with_cve || a.cves().next().is_some())
-            && (!args.with_bz || a.references.iter().any(|r| r.kind.eq_ignore_ascii_case("bugzilla")));
-        if !asked || !with || filter.as_ref().is_some_and(|f| !f.matches(one)) {
+        let with = (!with_cve || a.cves().next().is_some())
+            && (!with_bz || a.references.iter().any(|r| r.kind.eq_ignore_ascii_case("bugzilla")));
+        let kind = kinds.is_empty() || kinds.contains(&a.kind);
+        if !asked || !with || !kind || filter.as_ref().is_some_and(|f| !f.matches(one)) {
             continue;
         }
         let packages: Vec<&Nevra> = a
@@ -85,13 +86,24 @@ pub fn updateinfo(session: &Session<'_>, args: &UpdateinfoArgs) -> Result<Outcom
     }
     match mode {
         Mode::Summary => summary(out, scope, &chosen),
-        Mode::List => list(out, &chosen, args),
+        Mode::List => list(out, &chosen, with_cve, with_bz),
         Mode::Info => info(out, &chosen),
     }
     Ok(Outcome::Done)
 }
 
-fn parse(args: &UpdateinfoArgs) -> (Mode, Scope, Vec<&str>) {
+/// What the words and options ask for.
+struct Asked<'a> {
+    mode: Mode,
+    scope: Scope,
+    /// Kinds of advisories that were named; all if none was.
+    kinds: Vec<AdvisoryKind>,
+    with_cve: bool,
+    with_bz: bool,
+    words: Vec<&'a str>,
+}
+
+fn parse(args: &UpdateinfoArgs) -> Asked<'_> {
     let mut mode = match (args.list, args.info, args.summary) {
         (true, ..) => Mode::List,
         (_, true, _) => Mode::Info,
@@ -126,7 +138,22 @@ fn parse(args: &UpdateinfoArgs) -> (Mode, Scope, Vec<&str>) {
         scope = given;
         words.remove(0);
     }
-    (mode, scope, words)
+    // What yum's plugin understood, and dnf after it.
+    let (mut with_cve, mut with_bz) = (args.with_cve, args.with_bz);
+    let mut kinds = Vec::new();
+    words.retain(|word| {
+        match *word {
+            "security" | "sec" => kinds.push(AdvisoryKind::Security),
+            "bugfix" => kinds.push(AdvisoryKind::Bugfix),
+            "enhancement" => kinds.push(AdvisoryKind::Enhancement),
+            "newpackage" => kinds.push(AdvisoryKind::NewPackage),
+            "cves" => with_cve = true,
+            "bzs" | "bugzillas" => with_bz = true,
+            _ => return true,
+        }
+        false
+    });
+    Asked { mode, scope, kinds, with_cve, with_bz, words }
 }
 
 /// Whether a package of an advisory concerns this machine.
@@ -167,13 +194,13 @@ fn kind(known: &Known) -> String {
     }
 }
 
-fn list(out: &Output, chosen: &[(&Known, Vec<&Nevra>)], args: &UpdateinfoArgs) {
+fn list(out: &Output, chosen: &[(&Known, Vec<&Nevra>)], with_cve: bool, with_bz: bool) {
     let mut rows: Vec<(String, &Known, String)> = Vec::new();
     for (known, packages) in chosen {
         let mut ids = vec![known.advisory.id.clone()];
-        if args.with_cve {
+        if with_cve {
             ids = known.advisory.cves().map(str::to_owned).collect();
-        } else if args.with_bz {
+        } else if with_bz {
             let bugs = known.advisory.references.iter().filter(|r| r.kind.eq_ignore_ascii_case("bugzilla"));
             ids = bugs.map(|r| r.id.clone()).collect();
         }

@@ -9,6 +9,9 @@ pub enum Align {
     Right,
 }
 
+/// How much of a last column of text is worth more than a first column without breaks.
+const SHORTEST_END: usize = 24;
+
 /// Rows of cells under each other. The last column is never padded.
 #[derive(Debug, Clone)]
 pub struct Table {
@@ -67,7 +70,12 @@ impl Table {
         // The last column takes what is left, if it is text.
         let last = columns.saturating_sub(1);
         if let Some(width) = width {
-            let fixed: usize = widths.iter().skip(1).map(|w| w + 1).sum::<usize>() + self.indent;
+            // Text at the end may be cut; before that the first column is narrowed.
+            let mut needed = widths.clone();
+            if self.align.last() == Some(&Align::Left) {
+                needed[last] = needed[last].min(SHORTEST_END);
+            }
+            let fixed: usize = needed.iter().skip(1).map(|w| w + 1).sum::<usize>() + self.indent;
             let first = width.saturating_sub(fixed);
             if columns > 1 && widths[0] > first {
                 widths[0] = first.max(12).min(widths[0]);
@@ -116,7 +124,7 @@ fn length(text: &str) -> usize {
 
 /// Cuts each line of a text to a width.
 fn cut(text: &str, width: usize) -> String {
-    let lines: Vec<_> = text.lines().map(|line| console::truncate_str(line, width, "")).collect();
+    let lines: Vec<_> = text.lines().map(|line| console::truncate_str(line, width, "..")).collect();
     lines.join("\n")
 }
 
@@ -148,6 +156,14 @@ mod tests {
         a-very-long-name-of-a-package.noarch
                                     1:2.3-4 12 M
         ");
+    }
+
+    #[test]
+    fn text_at_the_end_is_cut_before_names_are_broken() {
+        let mut table = Table::new(&[Align::Left, Align::Right, Align::Left]);
+        let why = "required by another-package (libsomething.so.6(GLIBC_2.34))";
+        table.row(["a-name-of-a-package", "12 M", why].map(str::to_owned));
+        insta::assert_snapshot!(table.render(Some(56)), @"a-name-of-a-package 12 M required by another-package (..");
     }
 
     #[test]

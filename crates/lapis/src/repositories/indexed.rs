@@ -80,6 +80,10 @@ impl Source for Indexed {
         self.repository.index().words(package).map(str::to_owned)
     }
 
+    fn requirers(&self, name: &str) -> Option<Vec<PackageId>> {
+        Some(self.repository.index().requirers(name))
+    }
+
     fn want_files(&self) -> Result<()> {
         Ok(self.repository.want_files(&self.remote)?)
     }
@@ -103,6 +107,10 @@ impl Remote for Indexed {
 
     fn advisories(&self) -> Result<Vec<Advisory>> {
         Ok(self.repository.advisories(&self.remote)?)
+    }
+
+    fn groups(&self) -> Result<lazuli_repo::comps::Comps> {
+        Ok(self.repository.groups(&self.remote)?)
     }
 
     fn status(&self) -> Status {
@@ -169,8 +177,12 @@ impl Universe for Indexed {
         let found = self.repository.index().owners(path);
         // A path that `primary` does not list may be in the file lists; most requirements are not of
         // this kind, so these are fetched only now.
-        if found.is_empty() && !lazuli_repo::is_primary_path(path) && self.want_files().is_ok() {
-            return self.repository.index().owners(path);
+        if found.is_empty() && !lazuli_repo::is_primary_path(path) {
+            match self.want_files() {
+                Ok(()) => return self.repository.index().owners(path),
+                // Nobody owns it then; why is said here, because the solver has no place for it.
+                Err(error) => tracing::error!("{path}: {error}"),
+            }
         }
         found
     }

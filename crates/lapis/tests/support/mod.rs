@@ -206,6 +206,43 @@ impl World {
         publish(&self.repository(id), publication, &self.signer).expect("a repository");
     }
 
+    /// Adds a file of groups to a repository that was published, as `createrepo_c --groupfile` does, and signs
+    /// it anew.
+    pub fn add_groups(&self, id: &str, comps: &str) {
+        fn below(dir: &Path, found: &mut Vec<PathBuf>) {
+            for path in fs::read_dir(dir).expect("a folder") {
+                if fs::symlink_metadata(&path).expect("a file").is_dir() {
+                    below(&path, found);
+                } else if path.ends_with("repodata/repomd.xml") {
+                    found.push(path);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        below(&self.repository(id), &mut found);
+        assert!(!found.is_empty(), "nothing is published");
+        let digest = lazuli_store::Digest::of(comps.as_bytes());
+        let data = format!(
+            "<data type=\"group\"><checksum type=\"sha256\">{digest}</checksum>\
+             <location href=\"repodata/{digest}-comps.xml\"/><size>{}</size></data></repomd>",
+            comps.len()
+        );
+        for path in found {
+            fs::set_mode(&path, 0o644).expect("a mode");
+            let folder = path.parent().expect("a folder");
+            fs::set_mode(folder, 0o755).expect("a mode");
+            fs::write(folder.join(format!("{digest}-comps.xml")), comps).expect("a file");
+            let text = fs::read_to_string(&path).expect("metadata").replace("</repomd>", &data);
+            let signature =
+                self.signer.sign_detached(text.as_bytes(), self.published.get()).expect("a signature");
+            let place = folder.join("repomd.xml.asc");
+            for (path, content) in [(&path, &text), (&place, &signature)] {
+                fs::remove_file(path).expect("a file");
+                fs::write(path, content).expect("a file");
+            }
+        }
+    }
+
     /// Where a repository lies.
     pub fn repository(&self, id: &str) -> PathBuf {
         self.dir.path().join("repos").join(id)

@@ -1,12 +1,14 @@
 //! `lazuli build`.
 
 use crate::cli::BuildArgs;
-use crate::images::export;
+use crate::images::{Built, export};
 use crate::rpms::Rpm;
 use crate::ui::{say, size};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result};
 use lazuli_image::Format;
+use lazuli_layout::Architecture;
+use lazuli_release::publisher::Release;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -17,12 +19,16 @@ struct Report {
     images: Vec<ImageReport>,
 }
 
+/// What was written of one image.
 #[derive(Serialize)]
-struct ImageReport {
+pub struct ImageReport {
     name: String,
     packages: usize,
     command_line: String,
     files: Vec<FileReport>,
+    /// The directory that `lazuli update publish` takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    update: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -44,23 +50,11 @@ pub fn build(workspace: &Workspace, args: &BuildArgs) -> Result<()> {
     }
     for name in &args.images {
         let built = workspace.build_image(name, &formats)?;
-        let mut files = Vec::new();
-        for file in &built.disk.files {
-            let path = args.output.join(format!("{name}.{}", file.format.extension()));
-            export(&file.path, &path)?;
-            files.push(FileReport {
-                path,
-                format: file.format.extension().to_owned(),
-                bytes: file.len,
-                cached: file.cached,
-            });
+        let mut written = write(&built, name, &args.output)?;
+        if args.update {
+            written.update = Some(update(&built, name, &args.output)?);
         }
-        report.images.push(ImageReport {
-            name: name.clone(),
-            packages: built.packages.len(),
-            command_line: built.disk.command_line,
-            files,
-        });
+        report.images.push(written);
         report.packages = built.repo.rpms;
     }
     if workspace.global.json {
@@ -69,6 +63,55 @@ pub fn build(workspace: &Workspace, args: &BuildArgs) -> Result<()> {
         summary(&report);
     }
     Ok(())
+}
+
+/// Writes the files of an image into a directory.
+pub fn write(built: &Built, name: &str, output: &Path) -> Result<ImageReport> {
+    let mut files = Vec::new();
+    for file in &built.disk.files {
+        let path = output.join(format!("{name}.{}", file.format.extension()));
+        export(&file.path, &path)?;
+        files.push(FileReport {
+            path,
+            format: file.format.extension().to_owned(),
+            bytes: file.len,
+            cached: file.cached,
+        });
+    }
+    Ok(ImageReport {
+        name: name.to_owned(),
+        packages: built.packages.len(),
+        command_line: built.disk.command_line.clone(),
+        files,
+        update: None,
+    })
+}
+
+/// Writes what an update to an image consists of, for `lazuli update publish`; its description comes last.
+fn update(built: &Built, name: &str, output: &Path) -> Result<PathBuf> {
+    let release =
+        built.disk.release.as_ref().with_context(|| {
+            format!("--update: the image `{name}` has no slots; it is updated by packages")
+        })?;
+    let dir = output.join(format!("{name}-{}", release.version));
+    let described = Release {
+        product: release.product.clone(),
+        version: release.version.parse()?,
+        architecture: Architecture::X86_64,
+        minimum_version: built.minimum_version.parse()?,
+        root: "root.erofs".into(),
+        uki: release.uki_name.to_string().into(),
+        uki_file: release.uki_name.to_string(),
+        systemd_boot: Some("systemd-bootx64.efi".into()),
+    };
+    export(&release.root.file, &dir.join(&described.root))?;
+    export(&release.uki, &dir.join(&described.uki))?;
+    if let Some(path) = &described.systemd_boot {
+        export(&release.systemd_boot, &dir.join(path))?;
+    }
+    let text = serde_json::to_vec_pretty(&described)?;
+    lazuli_fs::write_atomic(dir.join(Release::FILE), text, 0o644)?;
+    Ok(dir)
 }
 
 fn summary(report: &Report) {
@@ -86,16 +129,25 @@ fn summary(report: &Report) {
     for rpm in slow.iter().take(5) {
         say!("          {} took {:.0} s", rpm.component, rpm.millis as f64 / 1000.0);
     }
-    for image in &report.images {
-        say!("image     {} ({} packages)", image.name, image.packages);
-        for file in &image.files {
+    report.images.iter().for_each(ImageReport::show);
+}
+
+impl ImageReport {
+    /// Says what was written.
+    pub fn show(&self) {
+        say!("image     {} ({} packages)", self.name, self.packages);
+        for file in &self.files {
             let when = if file.cached { "from cache" } else { "built now" };
             say!("          {} ({} when read in full, {when})", file.path.display(), size(file.bytes));
+        }
+        if let Some(dir) = &self.update {
+            say!("          {} (for `lazuli update publish`)", dir.display());
         }
     }
 }
 
-fn parse_format(text: &str) -> Result<Format> {
+/// A format by its name.
+pub fn parse_format(text: &str) -> Result<Format> {
     [Format::Raw, Format::Qcow2, Format::Vhd]
         .into_iter()
         .find(|f| f.extension() == text)

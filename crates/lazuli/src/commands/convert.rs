@@ -11,6 +11,7 @@ use lazuli_debian::relation::{Relation, Relations};
 use lazuli_repo::{Href, Options, Package};
 use lazuli_rpm::{Dependency, DependencyFlags, Nevra};
 use rayon::prelude::*;
+use std::collections::HashMap;
 use std::path::Path;
 
 /// The architecture that is converted.
@@ -21,13 +22,31 @@ pub fn run(workspace: &Workspace, dir: &Path) -> Result<()> {
     let archive = workspace.archive(&workspace.mirror()?)?;
     let newest: Vec<&BinaryPackage> = archive.packages().collect();
     let packages = newest.par_iter().map(|p| package(p)).collect::<Result<Vec<_>>>()?;
-    let packages: Vec<Package> = packages.into_iter().flatten().collect();
+    let mut packages: Vec<Package> = packages.into_iter().flatten().collect();
+    leave_out_conflicts_with_nothing(&mut packages);
     let date = archive.locked_suites().iter().map(|s| s.date).max().unwrap_or(0);
     lazuli_fs::create_dir_all(dir)?;
     let options = Options { revision: date, ..Options::default() };
     lazuli_repo::write_repository(dir, &packages, &options, &workspace.signer()?)?;
     say!("{}: metadata of {} packages", dir.display(), packages.len());
     Ok(())
+}
+
+/// Leaves out conflicts with versions that no package of the suites has. In Debian something provided without
+/// a version does not meet a relation with one, so they hit nothing; RPM's resolvers let it meet all of them,
+/// and could not install perl.
+fn leave_out_conflicts_with_nothing(packages: &mut [Package]) {
+    let mut versions: HashMap<String, Vec<Dependency>> = HashMap::new();
+    for provided in packages.iter().flat_map(|p| &p.provides).filter(|p| !p.evr.is_empty()) {
+        versions.entry(provided.name.clone()).or_default().push(provided.clone());
+    }
+    packages.par_iter_mut().for_each(|package| {
+        package.conflicts.retain(|conflict| {
+            let provided = versions.get(&conflict.name);
+            conflict.evr.is_empty()
+                || provided.is_some_and(|all| all.iter().any(|p| lazuli_solve::satisfies(p, conflict)))
+        });
+    });
 }
 
 /// The package as repodata would describe it; `None` if it is of an architecture that RPM has no word for.
@@ -54,7 +73,8 @@ fn package(from: &BinaryPackage) -> Result<Option<Package>> {
     let rich = |relations: &[Relation]| -> Vec<Dependency> {
         relations.iter().filter_map(|r| relations::dependency(r, ARCHITECTURE)).collect()
     };
-    package.provides = relations::dependencies(&provides, ARCHITECTURE).chain([own]).collect();
+    package.provides = relations::provides(&provides, ARCHITECTURE, &evr);
+    package.provides.push(own);
     package.requires = rich(&[read(&from.pre_depends)?, read(&from.depends)?].concat());
     package.recommends = rich(&read(&from.recommends)?);
     package.suggests = rich(&read(&from.suggests)?);

@@ -62,6 +62,8 @@ pub fn run(workspace: &Workspace, command: &ImageCommand) -> Result<()> {
             }
             Ok(())
         }
+        ImageCommand::Unsigned(args) => super::sign::unsigned(workspace, args),
+        ImageCommand::Attach(args) => super::sign::attach(workspace, args),
         ImageCommand::Stats { name } => {
             let stats = stats(workspace, name)?;
             if workspace.global.json {
@@ -123,7 +125,8 @@ fn stats(workspace: &Workspace, name: &str) -> Result<Stats> {
     let tools = workspace.tool_root("vm")?;
     let work = workspace.store.tempdir()?;
     let mut config =
-        VmConfig::new(tools, &raw.path, lazuli_vm::Format::Raw, work.path(), workspace.store.root());
+        VmConfig::new(&tools, &raw.path, lazuli_vm::Format::Raw, work.path(), workspace.store.root());
+    config.firmware = workspace.firmware(&built, &tools)?;
     config.memory_mib = 1024;
     config.disk_size = Some(8 << 30);
     config.timeout = Some(Duration::from_secs(600));

@@ -31,8 +31,10 @@ pub fn run(workspace: &Workspace, args: &RunArgs) -> Result<u8> {
         VmConfig::new(&tools, image, lazuli_vm::Format::Raw, work.path(), workspace.store.root());
     config.writes = if args.persist.is_some() { Writes::Persist } else { Writes::Discard };
     config.disk_size = args.persist.is_none().then_some(args.disk << 30);
+    config.firmware = workspace.firmware(&built, &tools)?;
     config.memory_mib = args.memory;
     config.cpus = args.cpus;
+    config.forward.extend(&args.forward);
     config.timeout = args.timeout.map(Duration::from_secs);
     config.files.extend(args.repository.as_deref().map(|url| repository(workspace, url)).transpose()?);
     config.acceleration = match args.accel.as_str() {

@@ -17,8 +17,10 @@
 //!
 //! | section | content |
 //! |---|---|
-//! | `Text` | strings: length u32, bytes; a *text* elsewhere is the offset of its length in this section, u32 |
+//! | `Prose` | strings that are only shown: length u32, bytes |
+//! | `Text` | strings that are looked at: length u32, bytes; a *text* elsewhere is the offset of its length in this section, u32 |
 //! | `Package` | records of [`record::SIZE`] bytes, see [`record`] |
+//! | `Detail` | records of [`record::detail::SIZE`] bytes, their texts in `Prose`, see [`record`] |
 //! | `Dependency` | name text, flags u32, version text |
 //! | `File` | path text, kind u32 (0 file, 1 directory, 2 ghost) |
 //! | `Posting` | u32 each: package numbers, or numbers of dependencies |
@@ -34,23 +36,26 @@
 mod build;
 mod read;
 mod record;
+mod text;
 
-pub use build::build;
+pub use build::{Builder, build};
 pub use read::Index;
 
 /// The layout's version. A file of another version is made again.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const MAGIC: &[u8; 8] = b"LZLINDEX";
 /// Header and section table.
-const SECTIONS: usize = 12;
+const SECTIONS: usize = 14;
 const TABLE: usize = 64;
 const BODY: usize = TABLE + SECTIONS * 16;
 
 /// The sections in the order of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Section {
+    Prose,
     Text,
     Package,
+    Detail,
     Dependency,
     File,
     Posting,

@@ -1,6 +1,6 @@
 //! Asking the file.
 
-use super::record::{self, NO_EPOCH};
+use super::record::{self, NO_EPOCH, detail};
 use super::{BODY, MAGIC, SECTIONS, Section, TABLE, VERSION, checksum};
 use lazuli_fs as fs;
 use lazuli_repo::{File, FileKind, Href, Package};
@@ -41,7 +41,11 @@ impl Index {
     }
 
     fn text(&self, offset: u32) -> &str {
-        let section = self.section(Section::Text);
+        self.string(Section::Text, offset)
+    }
+
+    fn string(&self, section: Section, offset: u32) -> &str {
+        let section = self.section(section);
         let start = offset as usize;
         let length = word(section, start).unwrap_or(0) as usize;
         let bytes = start.checked_add(4).and_then(|s| section.get(s..s.checked_add(length)?));
@@ -51,6 +55,16 @@ impl Index {
     fn record(&self, package: PackageId) -> &[u8] {
         let start = package.0 as usize * record::SIZE;
         self.section(Section::Package).get(start..start + record::SIZE).unwrap_or(&[0; record::SIZE])
+    }
+
+    fn detail(&self, package: PackageId) -> &[u8] {
+        let start = package.0 as usize * detail::SIZE;
+        self.section(Section::Detail).get(start..start + detail::SIZE).unwrap_or(&[0; detail::SIZE])
+    }
+
+    /// A text of a record of details.
+    fn prose(&self, detail: &[u8], place: usize) -> &str {
+        self.string(Section::Prose, word(detail, place * 4).unwrap_or(0))
     }
 
     fn field(&self, record: &[u8], place: usize) -> String {
@@ -72,9 +86,9 @@ impl Index {
         (first..first.saturating_add(count)).map_while(|at| self.dependency(at)).collect()
     }
 
-    fn files(&self, record: &[u8]) -> Vec<File> {
+    fn files(&self, detail: &[u8]) -> Vec<File> {
         let (first, count) =
-            (word(record, record::FILES).unwrap_or(0) as usize, word(record, record::FILES + 4).unwrap_or(0));
+            (word(detail, detail::FILES).unwrap_or(0) as usize, word(detail, detail::FILES + 4).unwrap_or(0));
         let section = self.section(Section::File);
         let one = |at: usize| {
             let kind = match word(section, at * 8 + 4)? {
@@ -141,14 +155,14 @@ impl Index {
 
     /// Summary, description and home page: what a search looks at besides the name.
     pub fn words(&self, package: PackageId) -> [&str; 3] {
-        let record = self.record(package);
-        [4, 5, 7].map(|place| self.text(word(record, place * 4).unwrap_or(0)))
+        let detail = self.detail(package);
+        [0, 1, 3].map(|place| self.prose(detail, place))
     }
 
     /// When the package was made and when it was added to the repository, in seconds since 1970.
     pub fn times(&self, package: PackageId) -> (i64, i64) {
-        let record = self.record(package);
-        (signed(record, record::TIMES + 8), signed(record, record::TIMES))
+        let detail = self.detail(package);
+        (signed(detail, detail::TIMES + 8), signed(detail, detail::TIMES))
     }
 
     /// The whole record of a package; an index that is damaged there gives `None`.
@@ -156,18 +170,18 @@ impl Index {
         if package.0 >= self.count() {
             return None;
         }
-        let record = self.record(package);
-        let location = Href::new(&self.field(record, 13)).ok()?;
+        let (record, detail) = (self.record(package), self.detail(package));
+        let location = Href::new(self.prose(detail, 9)).ok()?;
         let mut out = Package::new(self.nevra(package), self.checksum(package), location);
         let [summary, description, packager, url, license, vendor, group, build_host, source_rpm] =
-            [4, 5, 6, 7, 8, 9, 10, 11, 12].map(|place| self.field(record, place));
+            [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|place| self.prose(detail, place).to_owned());
         (out.summary, out.description, out.packager, out.url) = (summary, description, packager, url);
         (out.license, out.vendor, out.group) = (license, vendor, group);
         (out.build_host, out.source_rpm) = (build_host, source_rpm);
         (out.build_time, out.file_time) = self.times(package);
         [out.package_size, out.installed_size, out.archive_size] =
-            [0, 8, 16].map(|at| long(record, record::SIZES + at));
-        out.header_range = long(record, record::HEADER)..long(record, record::HEADER + 8);
+            [0, 8, 16].map(|at| long(detail, detail::SIZES + at));
+        out.header_range = long(detail, detail::HEADER)..long(detail, detail::HEADER + 8);
         [
             out.provides,
             out.requires,
@@ -178,13 +192,13 @@ impl Index {
             out.supplements,
             out.enhances,
         ] = [0, 1, 2, 3, 4, 5, 6, 7].map(|place| self.list(record, place));
-        out.files = self.files(record);
+        out.files = self.files(detail);
         Some(out)
     }
 
     /// The SHA-256 of a package's file.
     pub fn checksum(&self, package: PackageId) -> Digest {
-        let bytes = self.record(package).get(record::CHECKSUM..record::CHECKSUM + 32);
+        let bytes = self.detail(package).get(detail::CHECKSUM..detail::CHECKSUM + 32);
         Digest::from_bytes(bytes.and_then(|b| b.try_into().ok()).unwrap_or([0; 32]))
     }
 }
@@ -250,8 +264,8 @@ impl Universe for Index {
     }
 
     fn size(&self, package: PackageId) -> Size {
-        let record = self.record(package);
-        Size { package: long(record, record::SIZES), installed: long(record, record::SIZES + 8) }
+        let detail = self.detail(package);
+        Size { package: long(detail, detail::SIZES), installed: long(detail, detail::SIZES + 8) }
     }
 
     fn tie_break(&self, package: PackageId) -> Vec<u8> {

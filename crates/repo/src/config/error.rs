@@ -101,6 +101,15 @@ pub enum NoticeKind {
         /// Why it means nothing.
         why: &'static str,
     },
+    /// A value that restricts, or asks for, what is not done.
+    Unmet {
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+        /// What happens, and what to use instead.
+        instead: &'static str,
+    },
     /// `$name` without a value; it stays as it stands.
     Variable {
         /// The name.
@@ -138,6 +147,9 @@ impl fmt::Display for Notice {
                 nearest.map_or(Ok(()), |nearest| write!(f, "; did you mean `{nearest}`?"))
             }
             NoticeKind::Inert { key, why } => write!(f, "`{key}` has no effect: {why}"),
+            NoticeKind::Unmet { key, value, instead } => {
+                write!(f, "`{key} = {}` is not obeyed: {instead}", shorten(value))
+            }
             NoticeKind::Variable { name, key } => {
                 write!(f, "`{key}` uses the variable `${name}`, which has no value")
             }

@@ -20,8 +20,6 @@ impl Scope {
 
 /// Keys with an effect. Each is handled in the `set` of its type; a test holds the two together.
 pub const EFFECTIVE: &[(Scope, &str)] = &[
-    (Scope::Main, "allow_downgrade"),
-    (Scope::Main, "allow_vendor_change"),
     (Scope::Main, "arch"),
     (Scope::Main, "assumeno"),
     (Scope::Main, "assumeyes"),
@@ -33,22 +31,16 @@ pub const EFFECTIVE: &[(Scope, &str)] = &[
     (Scope::Main, "clean_requirements_on_remove"),
     (Scope::Main, "color"),
     (Scope::Repo, "cost"),
-    (Scope::Main, "debuglevel"),
     (Scope::Main, "defaultyes"),
     (Scope::Main, "disable_excludes"),
     (Scope::Main, "diskspacecheck"),
-    (Scope::Main, "distrosync_reinstall_changed"),
     (Scope::Main, "distroverpkg"),
     (Scope::Main, "dnf_check_update_compat"),
     (Scope::Repo, "enabled"),
     (Scope::Main, "exclude_from_weak"),
-    (Scope::Main, "exclude_from_weak_autodetect"),
     (Scope::Both, "excludepkgs"),
-    (Scope::Main, "fastestmirror"),
     (Scope::Both, "gpgcheck"),
-    (Scope::Main, "gpgcheck_policy"),
     (Scope::Repo, "gpgkey"),
-    (Scope::Main, "history_record"),
     (Scope::Main, "ignorearch"),
     (Scope::Both, "includepkgs"),
     (Scope::Main, "install_weak_deps"),
@@ -58,18 +50,14 @@ pub const EFFECTIVE: &[(Scope, &str)] = &[
     (Scope::Main, "keepcache"),
     (Scope::Repo, "lapis_snapshot"),
     (Scope::Repo, "lapis_trust"),
-    (Scope::Main, "localpkg_gpgcheck"),
-    (Scope::Main, "logdir"),
     (Scope::Main, "max_parallel_downloads"),
     (Scope::Both, "metadata_expire"),
     (Scope::Repo, "metalink"),
     (Scope::Main, "minversions"),
     (Scope::Both, "minrate"),
     (Scope::Repo, "mirrorlist"),
-    (Scope::Main, "multilib_policy"),
     (Scope::Repo, "name"),
     (Scope::Main, "obsoletes"),
-    (Scope::Main, "optional_metadata_types"),
     (Scope::Both, "password"),
     (Scope::Main, "persistdir"),
     (Scope::Repo, "priority"),
@@ -78,16 +66,12 @@ pub const EFFECTIVE: &[(Scope, &str)] = &[
     (Scope::Both, "proxy"),
     (Scope::Both, "proxy_password"),
     (Scope::Both, "proxy_username"),
-    (Scope::Main, "reboot_required"),
     (Scope::Main, "releasever"),
     (Scope::Both, "repo_gpgcheck"),
     (Scope::Main, "reposdir"),
     (Scope::Both, "retries"),
     (Scope::Main, "skip_broken"),
     (Scope::Both, "skip_if_unavailable"),
-    (Scope::Repo, "skip_md_filelists"),
-    (Scope::Repo, "skip_md_other"),
-    (Scope::Repo, "skip_md_updateinfo"),
     (Scope::Main, "skip_unavailable"),
     (Scope::Both, "snapshottime"),
     (Scope::Both, "sslcacert"),
@@ -112,12 +96,13 @@ const CACHE: &str = "metadata is kept in lapis's own index";
 const PLUGINS: &str = "lapis has no plugins";
 const LOGGING: &str = "the history records transactions; messages go to the journal";
 const MODULES: &str = "modular repositories are not supported";
-const GROUPS: &str = "package groups are not supported";
+const GROUPS: &str = "groups bring their mandatory and default packages, and nothing is kept about them";
 const DELTA: &str = "delta packages are not supported";
 const PRIVACY: &str = "lapis does not count machines";
 const CERTIFICATES: &str = "proxies are reached without certificates of their own, server certificates are checked \
                             as `sslverify` and `sslcacert` say";
 const INTERFACE: &str = "lapis's output has one form; use --json for programs";
+const ON_DEMAND: &str = "what a command does not need is not fetched";
 const RPM: &str = "lapis installs packages itself, not through librpm";
 
 /// Keys that exist elsewhere and mean nothing here, and why.
@@ -175,7 +160,7 @@ pub const INERT: &[(Scope, &str, &str)] = &[
     (Scope::Both, "max_mirror_tries", "see retries"),
     (Scope::Main, "maxstringlen", "strings have fixed limits"),
     (Scope::Both, "mdpolicy", "what a command does not need is not fetched"),
-    (Scope::Main, "metadata_timer_sync", "the timer says when it runs: systemctl edit lapis-makecache.timer"),
+    (Scope::Main, "metadata_timer_sync", "metadata is fetched when a command needs it; there is no timer"),
     (Scope::Repo, "mediaid", "media are not changed while packages are installed"),
     (Scope::Both, "mirrorlist_expire", "see metadata_expire"),
     (Scope::Main, "module_obsoletes", MODULES),
@@ -216,9 +201,92 @@ pub const INERT: &[(Scope, &str, &str)] = &[
     (Scope::Both, "zchunk", "metadata is fetched whole, by digest"),
     (Scope::Repo, "autorefresh", "see metadata_expire"),
     (Scope::Repo, "keeppackages", "see keepcache"),
+    (Scope::Main, "debuglevel", "give -v with the command, once or twice"),
+    (
+        Scope::Main,
+        "exclude_from_weak_autodetect",
+        "what was refused or removed once is never brought back by a weak dependency",
+    ),
+    (
+        Scope::Main,
+        "fastestmirror",
+        "mirrors are tried in the order of their list, and one that fails is left",
+    ),
+    (Scope::Main, "gpgcheck_policy", "everything that can carry a signature is checked; see lapis_trust"),
+    (Scope::Main, "history_record", "every transaction is recorded: undoing and recovery need it"),
+    (Scope::Main, "logdir", LOGGING),
+    (Scope::Main, "optional_metadata_types", ON_DEMAND),
+    (Scope::Main, "reboot_required", "what needs a restart is always said after a transaction"),
+    (Scope::Repo, "skip_md_filelists", ON_DEMAND),
+    (Scope::Repo, "skip_md_other", ON_DEMAND),
+    (Scope::Repo, "skip_md_updateinfo", ON_DEMAND),
     (Scope::Repo, "path", "addresses are whole; put the path into baseurl"),
     (Scope::Repo, "service", "repository services are not supported"),
 ];
+
+/// The value of an [`UNMET`] key that asks for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Harmless {
+    /// A switch in this position.
+    Switch(bool),
+    /// This word, among others that the key takes.
+    Word(&'static str, &'static [&'static str]),
+}
+
+/// A key of dnf or tdnf of which only one value can be obeyed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unmet {
+    /// The key.
+    pub key: &'static str,
+    /// The value that can.
+    pub harmless: Harmless,
+    /// What to use instead of the others.
+    pub instead: &'static str,
+}
+
+/// Keys of `[main]` that restrict, or ask for, what is not done. Whoever sets them relies on it, so they are worth a
+/// warning.
+pub const UNMET: &[Unmet] = &[
+    Unmet {
+        key: "allow_downgrade",
+        harmless: Harmless::Switch(true),
+        instead: "a package may go back for another one's sake; `versionlock add` keeps its version",
+    },
+    Unmet {
+        key: "allow_vendor_change",
+        harmless: Harmless::Switch(true),
+        instead: "vendors are not compared; `priority`, `excludepkgs` and `includepkgs` of the repositories say whose \
+                  packages count",
+    },
+    Unmet {
+        key: "distrosync_reinstall_changed",
+        harmless: Harmless::Switch(false),
+        instead: "packages of the same version are not compared; `reinstall` exchanges them",
+    },
+    Unmet {
+        key: "localpkg_gpgcheck",
+        harmless: Harmless::Switch(true),
+        instead: "the check of package files is made; --nogpgcheck leaves it out for one command",
+    },
+    Unmet {
+        key: "multilib_policy",
+        harmless: Harmless::Word("best", &["best", "all"]),
+        instead: "a name means the machine's own architecture; name the others too: NAME.ARCH",
+    },
+];
+
+/// Words of `tsflags` that mean nothing here, and why.
+pub const INERT_FLAGS: &[(&str, &str)] = &[
+    ("deploops", "dependencies may form loops"),
+    ("nocontexts", "security contexts are not set"),
+    ("noplugins", PLUGINS),
+];
+
+/// Words of `tsflags` that ask for what is not done, and what to use instead.
+pub const UNMET_FLAGS: &[(&str, &str)] = &[(
+    "nocrypto",
+    "digests and signatures are always checked; --nogpgcheck leaves signatures out for one command",
+)];
 
 /// What is known about a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -227,6 +295,8 @@ pub enum Known {
     Effective(&'static str),
     /// It has none, and why.
     Inert(&'static str),
+    /// Only one of its values can be obeyed.
+    Unmet(&'static Unmet),
     /// Nothing is known; the known key that is most like it.
     Unknown(Option<&'static str>),
 }
@@ -241,7 +311,11 @@ pub fn look_up(key: &str, scope: Scope) -> Known {
     if let Some((_, _, why)) = INERT.iter().find(|(s, known, _)| *known == name && s.has(scope)) {
         return Known::Inert(why);
     }
+    if let Some(unmet) = UNMET.iter().find(|unmet| unmet.key == name && scope == Scope::Main) {
+        return Known::Unmet(unmet);
+    }
     let known = EFFECTIVE.iter().map(|(s, known)| (*s, *known));
+    let known = known.chain(UNMET.iter().map(|unmet| (Scope::Main, unmet.key)));
     let known = known.chain(INERT.iter().map(|(s, known, _)| (*s, *known)));
     Known::Unknown(nearest(&lower, known.filter(|(s, _)| s.has(scope)).map(|(_, known)| known)))
 }

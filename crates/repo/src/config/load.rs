@@ -31,6 +31,15 @@ pub struct Places {
 }
 
 impl Places {
+    /// A folder that `key` names: below the root, unless the command line says where it is.
+    fn folder(&self, key: &str, folder: &Path) -> PathBuf {
+        let named = self.options.iter().filter_map(|option| option.split_once('=')).any(|(name, _)| {
+            let name = name.trim();
+            name.strip_prefix("main.").unwrap_or(name) == key
+        });
+        if named { folder.to_owned() } else { self.below(folder) }
+    }
+
     fn below(&self, path: &Path) -> PathBuf {
         if self.root.as_os_str().is_empty() {
             return path.to_owned();
@@ -78,7 +87,7 @@ impl Config {
             config.add_repositories(file, bytes)?;
         }
         for folder in config.main.reposdir.clone() {
-            for file in files_in(&places.below(&folder), "repo")? {
+            for file in files_in(&places.folder("reposdir", &folder), "repo")? {
                 config.add_repositories(&file, &fs::read(&file)?)?;
             }
         }
@@ -106,7 +115,7 @@ impl Config {
 
     fn load_variables(&mut self, places: &Places) -> Result<()> {
         for folder in self.main.varsdir.clone() {
-            for file in files_in(&places.below(&folder), "")? {
+            for file in files_in(&places.folder("varsdir", &folder), "")? {
                 let Some(name) = file.file_name().and_then(|name| name.to_str()) else { continue };
                 let bytes = fs::read(&file)?;
                 let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]);

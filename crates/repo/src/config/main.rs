@@ -17,10 +17,6 @@ pub struct MainConfig {
     pub gpgcheck: bool,
     /// `repo_gpgcheck`: metadata must be signed. Here by default, and off only together with `lapis_trust`.
     pub repo_gpgcheck: bool,
-    /// `localpkg_gpgcheck`: package files named on the command line must be signed; here by default.
-    pub localpkg_gpgcheck: bool,
-    /// `gpgcheck_policy`. `full` and `all` ask for no more than is checked here anyway.
-    pub gpgcheck_policy: GpgcheckPolicy,
     /// `best`: take the best version or fail.
     pub best: bool,
     /// `skip_if_unavailable`: go on without a repository that cannot be reached. Never one that failed a check.
@@ -35,16 +31,8 @@ pub struct MainConfig {
     pub install_weak_deps: bool,
     /// `exclude_from_weak`: packages that weak dependencies do not bring in.
     pub exclude_from_weak: Vec<String>,
-    /// `exclude_from_weak_autodetect`: nor those whose installed reverse dependency lacks them by choice.
-    pub exclude_from_weak_autodetect: bool,
     /// `obsoletes`.
     pub obsoletes: bool,
-    /// `allow_vendor_change`.
-    pub allow_vendor_change: bool,
-    /// `allow_downgrade`: a package may go back for another one's sake.
-    pub allow_downgrade: bool,
-    /// `multilib_policy`.
-    pub multilib_policy: MultilibPolicy,
     /// `installonlypkgs`: what these patterns match, by name or provided name, is installed beside its older
     /// versions.
     pub installonly_packages: Vec<String>,
@@ -74,18 +62,12 @@ pub struct MainConfig {
     pub cachedir: PathBuf,
     /// `persistdir`.
     pub persistdir: PathBuf,
-    /// `logdir`.
-    pub logdir: PathBuf,
     /// `reposdir` (tdnf: `repodir`): folders with `.repo` files.
     pub reposdir: Vec<PathBuf>,
     /// `varsdir`: folders with a file for each variable; later ones win.
     pub varsdir: Vec<PathBuf>,
     /// `max_parallel_downloads`.
     pub max_parallel_downloads: u32,
-    /// `fastestmirror`: of several mirrors, measure and prefer the fastest.
-    pub fastestmirror: bool,
-    /// `optional_metadata_types`: what is fetched besides `primary`, if a repository does not differ.
-    pub optional_metadata: BTreeSet<String>,
     /// `tsflags`.
     pub tsflags: BTreeSet<TsFlag>,
     /// `assumeyes`.
@@ -98,10 +80,6 @@ pub struct MainConfig {
     pub cacheonly: bool,
     /// `color`.
     pub color: Color,
-    /// `debuglevel`, 0 to 10.
-    pub debuglevel: u32,
-    /// `history_record`.
-    pub history_record: bool,
     /// `diskspacecheck`.
     pub diskspacecheck: bool,
     /// `ignorearch`.
@@ -114,33 +92,6 @@ pub struct MainConfig {
     pub distroverpkg: Vec<String>,
     /// `dnf_check_update_compat` (tdnf): exit status 100 of `check-update`; here by default.
     pub check_update_compat: bool,
-    /// `distrosync_reinstall_changed` (tdnf): `distro-sync` replaces a package of the same version whose content
-    /// differs.
-    pub distrosync_reinstall_changed: bool,
-    /// `reboot_required` (tdnf): say after a transaction whether a reboot is due.
-    pub reboot_required: bool,
-}
-
-/// Which signatures are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum GpgcheckPolicy {
-    /// What `gpgcheck` and `repo_gpgcheck` say.
-    #[default]
-    Legacy,
-    /// Packages, metadata, local files.
-    Full,
-    /// The same, and everything else that could carry one.
-    All,
-}
-
-/// What `install name` means on a machine of several architectures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum MultilibPolicy {
-    /// The machine's own architecture.
-    #[default]
-    Best,
-    /// All that fit.
-    All,
 }
 
 /// Colours on a terminal.
@@ -168,16 +119,8 @@ pub enum TsFlag {
     Test,
     /// Everything but the database.
     JustDb,
-    /// SELinux contexts.
-    NoContexts,
     /// File capabilities.
     NoCaps,
-    /// Digests and signatures. Known, so that it can be refused by name: no setting turns them off.
-    NoCrypto,
-    /// Dependency problems are not fatal.
-    DepLoops,
-    /// RPM plugins; there are none.
-    NoPlugins,
 }
 
 impl Default for MainConfig {
@@ -188,8 +131,6 @@ impl Default for MainConfig {
             transport: Transport::default(),
             gpgcheck: true,
             repo_gpgcheck: true,
-            localpkg_gpgcheck: true,
-            gpgcheck_policy: GpgcheckPolicy::Legacy,
             best: true,
             skip_if_unavailable: false,
             skip_broken: false,
@@ -197,11 +138,7 @@ impl Default for MainConfig {
             clean_requirements_on_remove: true,
             install_weak_deps: true,
             exclude_from_weak: Vec::new(),
-            exclude_from_weak_autodetect: true,
             obsoletes: true,
-            allow_vendor_change: true,
-            allow_downgrade: true,
-            multilib_policy: MultilibPolicy::Best,
             installonly_packages: words(&[
                 "kernel",
                 "kernel-modules-extra",
@@ -223,28 +160,21 @@ impl Default for MainConfig {
             keepcache: false,
             cachedir: PathBuf::from("/var/cache/lapis"),
             persistdir: PathBuf::from("/var/lib/lapis"),
-            logdir: PathBuf::from("/var/log"),
             reposdir: paths(&["/etc/yum.repos.d", "/etc/distro.repos.d"]),
             varsdir: paths(&["/etc/yum/vars", "/etc/dnf/vars", "/etc/lapis/vars"]),
             max_parallel_downloads: 8,
-            fastestmirror: false,
-            optional_metadata: BTreeSet::from(["updateinfo".to_owned()]),
             tsflags: BTreeSet::new(),
             assumeyes: false,
             assumeno: false,
             defaultyes: false,
             cacheonly: false,
             color: Color::Auto,
-            debuglevel: 2,
-            history_record: true,
             diskspacecheck: true,
             ignorearch: false,
             arch: None,
             releasever: None,
             distroverpkg: words(&["system-release(releasever)", "system-release", "distribution-release"]),
             check_update_compat: true,
-            distrosync_reinstall_changed: false,
-            reboot_required: false,
         }
     }
 }
@@ -255,11 +185,7 @@ const TS_FLAGS: &[(&str, TsFlag)] = &[
     ("nodocs", TsFlag::NoDocs),
     ("test", TsFlag::Test),
     ("justdb", TsFlag::JustDb),
-    ("nocontexts", TsFlag::NoContexts),
     ("nocaps", TsFlag::NoCaps),
-    ("nocrypto", TsFlag::NoCrypto),
-    ("deploops", TsFlag::DepLoops),
-    ("noplugins", TsFlag::NoPlugins),
 ];
 
 impl MainConfig {
@@ -269,30 +195,22 @@ impl MainConfig {
         let switch = match key {
             "gpgcheck" => &mut self.gpgcheck,
             "repo_gpgcheck" => &mut self.repo_gpgcheck,
-            "localpkg_gpgcheck" => &mut self.localpkg_gpgcheck,
             "best" => &mut self.best,
             "skip_if_unavailable" => &mut self.skip_if_unavailable,
             "skip_broken" => &mut self.skip_broken,
             "skip_unavailable" => &mut self.skip_unavailable,
             "clean_requirements_on_remove" => &mut self.clean_requirements_on_remove,
             "install_weak_deps" => &mut self.install_weak_deps,
-            "exclude_from_weak_autodetect" => &mut self.exclude_from_weak_autodetect,
             "obsoletes" => &mut self.obsoletes,
-            "allow_vendor_change" => &mut self.allow_vendor_change,
-            "allow_downgrade" => &mut self.allow_downgrade,
             "protect_running_kernel" => &mut self.protect_running_kernel,
             "keepcache" => &mut self.keepcache,
-            "fastestmirror" => &mut self.fastestmirror,
             "assumeyes" => &mut self.assumeyes,
             "assumeno" => &mut self.assumeno,
             "defaultyes" => &mut self.defaultyes,
             "cacheonly" => &mut self.cacheonly,
-            "history_record" => &mut self.history_record,
             "diskspacecheck" => &mut self.diskspacecheck,
             "ignorearch" => &mut self.ignorearch,
             "dnf_check_update_compat" => &mut self.check_update_compat,
-            "distrosync_reinstall_changed" => &mut self.distrosync_reinstall_changed,
-            "reboot_required" => &mut self.reboot_required,
             _ => return self.set_other(key, text, paths),
         };
         *switch = value::boolean(text)?;
@@ -302,20 +220,6 @@ impl MainConfig {
     fn set_other(&mut self, key: &str, text: &str, paths: impl Fn() -> Vec<PathBuf>) -> Parsed<bool> {
         match key {
             "strict" => self.skip_broken = !value::boolean(text)?,
-            "gpgcheck_policy" => {
-                self.gpgcheck_policy = value::choice(
-                    text,
-                    &[
-                        ("legacy", GpgcheckPolicy::Legacy),
-                        ("full", GpgcheckPolicy::Full),
-                        ("all", GpgcheckPolicy::All),
-                    ],
-                )?;
-            }
-            "multilib_policy" => {
-                let words = [("best", MultilibPolicy::Best), ("all", MultilibPolicy::All)];
-                self.multilib_policy = value::choice(text, &words)?;
-            }
             "color" => {
                 let words = [("auto", Color::Auto), ("always", Color::Always), ("never", Color::Never)];
                 self.color = value::choice(text, &words)?;
@@ -341,17 +245,14 @@ impl MainConfig {
             "metadata_expire" => self.metadata_expire = value::expire(text)?,
             "cachedir" => self.cachedir = absolute(text)?,
             "persistdir" => self.persistdir = absolute(text)?,
-            "logdir" => self.logdir = absolute(text)?,
             "reposdir" => self.reposdir = paths(),
             "varsdir" => self.varsdir = paths(),
             "max_parallel_downloads" => self.max_parallel_downloads = value::number(text, 1, 64)? as u32,
-            "optional_metadata_types" => self.optional_metadata = value::list(text).into_iter().collect(),
             "tsflags" => {
                 for word in value::list(text) {
                     self.tsflags.insert(value::choice(&word, TS_FLAGS)?);
                 }
             }
-            "debuglevel" => self.debuglevel = value::number(text, 0, 10)? as u32,
             "arch" => self.arch = value::optional(text),
             "releasever" => self.releasever = value::optional(text),
             "distroverpkg" => self.distroverpkg = value::list(text),

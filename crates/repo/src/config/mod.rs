@@ -30,7 +30,7 @@ pub mod variables;
 
 pub use error::{ConfigError, Notice, NoticeKind, Place};
 pub use load::Places;
-pub use main::{Color, GpgcheckPolicy, MainConfig, MultilibPolicy, TsFlag};
+pub use main::{Color, MainConfig, TsFlag};
 pub use repo::{Lack, RepoConfig};
 pub use transport::{IpResolve, Transport};
 pub use value::{Expire, Throttle};
@@ -38,7 +38,7 @@ pub use variables::Variables;
 
 use error::Result;
 use ini::{Entry, Section};
-use keys::{Known, Scope};
+use keys::{Harmless, Known, Scope, Unmet};
 use std::path::Path;
 
 /// The most repositories that are kept.
@@ -137,7 +137,7 @@ impl Config {
         let entry = |key: &str| Entry { key: key.trim().to_owned(), value: value.trim().to_owned(), line: 0 };
         let check = |key: &str, scope| match keys::look_up(key.trim(), scope) {
             Known::Unknown(nearest) => Err(ConfigError::UnknownKey { key: key.trim().to_owned(), nearest }),
-            Known::Effective(_) | Known::Inert(_) => Ok(()),
+            Known::Effective(_) | Known::Inert(_) | Known::Unmet(_) => Ok(()),
         };
         if let Some((pattern, key)) = key.rsplit_once('.') {
             let pattern = pattern.trim();
@@ -211,6 +211,11 @@ impl Config {
                 self.notices.push(Notice { place: place.clone(), section, kind });
                 return Ok(());
             }
+            Known::Unmet(unmet) => {
+                let (value, missing) = self.variables.expand(&entry.value);
+                self.missing(&missing, place, &section, unmet.key);
+                return self.unmet(unmet, &value, entry, place);
+            }
             Known::Unknown(nearest) => {
                 let kind = NoticeKind::Unknown { key: entry.key.clone(), nearest };
                 self.notices.push(Notice { place: place.clone(), section, kind });
@@ -226,6 +231,7 @@ impl Config {
             self.missing(&missing, place, &section, key);
             value
         };
+        let value = if key == "tsflags" { self.flags(&value, place) } else { value };
         let set = match repository {
             Some(at) => self.repositories[at].set(key, &value),
             None => self.main.set(key, &value),
@@ -241,6 +247,55 @@ impl Config {
                 reason,
             }),
         }
+    }
+
+    /// A key of which only one value can be obeyed.
+    fn unmet(&mut self, unmet: &'static Unmet, value: &str, entry: &Entry, place: &Place) -> Result<()> {
+        let is_harmless = match unmet.harmless {
+            Harmless::Switch(harmless) => value::boolean(value).map(|on| on == harmless),
+            Harmless::Word(harmless, words) => {
+                let words: Vec<(&str, bool)> = words.iter().map(|word| (*word, *word == harmless)).collect();
+                value::choice(value, &words)
+            }
+        };
+        let is_harmless = is_harmless.map_err(|reason| ConfigError::Value {
+            place: place.clone(),
+            key: entry.key.clone(),
+            value: value.to_owned(),
+            reason,
+        })?;
+        // What a file says first, a later value may take back.
+        self.notices.retain(|n| !matches!(&n.kind, NoticeKind::Unmet { key, .. } if *key == unmet.key));
+        if !is_harmless {
+            let kind = NoticeKind::Unmet {
+                key: unmet.key.to_owned(),
+                value: value.to_owned(),
+                instead: unmet.instead,
+            };
+            self.notices.push(Notice { place: place.clone(), section: "main".to_owned(), kind });
+        }
+        Ok(())
+    }
+
+    /// The words of `tsflags` that mean something; the others are reported.
+    fn flags(&mut self, value: &str, place: &Place) -> String {
+        let mut left = Vec::new();
+        for word in value::list(value) {
+            let lower = word.to_ascii_lowercase();
+            let of = |table: &[(&str, &'static str)]| {
+                table.iter().find(|(known, _)| *known == lower).map(|(_, text)| *text)
+            };
+            let kind = if let Some(why) = of(keys::INERT_FLAGS) {
+                NoticeKind::Inert { key: format!("tsflags = {word}"), why }
+            } else if let Some(instead) = of(keys::UNMET_FLAGS) {
+                NoticeKind::Unmet { key: "tsflags".to_owned(), value: word, instead }
+            } else {
+                left.push(word);
+                continue;
+            };
+            self.notices.push(Notice { place: place.clone(), section: "main".to_owned(), kind });
+        }
+        left.join(" ")
     }
 
     fn missing(&mut self, names: &[String], place: &Place, section: &str, key: &str) {

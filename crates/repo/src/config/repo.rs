@@ -64,12 +64,6 @@ pub struct RepoConfig {
     pub snapshot_time: Option<i64>,
     /// `lapis_snapshot`: keep to this snapshot, by its id, instead of the newest.
     pub snapshot: Option<SnapshotId>,
-    /// `skip_md_filelists`.
-    pub skip_filelists: bool,
-    /// `skip_md_updateinfo`.
-    pub skip_updateinfo: bool,
-    /// `skip_md_other`.
-    pub skip_other: bool,
     /// Options of connections.
     pub transport: Transport,
 }
@@ -141,9 +135,6 @@ impl RepoConfig {
             include: Vec::new(),
             snapshot_time: main.snapshot_time,
             snapshot: None,
-            skip_filelists: false,
-            skip_updateinfo: !main.optional_metadata.contains("updateinfo"),
-            skip_other: !main.optional_metadata.contains("other"),
             transport: main.transport.clone(),
         }
     }
@@ -187,6 +178,15 @@ impl RepoConfig {
                  (`gpgkey = file:///etc/pki/rpm-gpg/NAME`)"
                     .to_owned(),
             );
+        }
+        if !self.transport.ssl_verify
+            && (self.checks_packages() || self.checks_metadata())
+            && let Some(key) = self.gpg_keys.iter().find(|key| !key.starts_with("file://"))
+        {
+            return Some(format!(
+                "with `sslverify` off anybody could answer for `{key}`; keep the key in a file, or leave \
+                 `sslverify` on"
+            ));
         }
         if self.lacks.contains(&Lack::MetadataSignature) && self.lacks.contains(&Lack::PackageSignature) {
             let plain = |url: &&String| !["https://", "file://", "/"].iter().any(|s| url.starts_with(s));
@@ -237,9 +237,6 @@ impl RepoConfig {
                 self.snapshot =
                     id.map(|id| id.parse()).transpose().map_err(|e: SnapshotIdError| e.to_string())?;
             }
-            "skip_md_filelists" => self.skip_filelists = value::boolean(text)?,
-            "skip_md_updateinfo" => self.skip_updateinfo = value::boolean(text)?,
-            "skip_md_other" => self.skip_other = value::boolean(text)?,
             "type" => {
                 let words =
                     ["rpm-md", "rpm", "repomd", "rpmmd", "yum", "yast"].map(|word| (word, word != "yast"));

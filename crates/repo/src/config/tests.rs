@@ -1,6 +1,6 @@
 //! What people who write these files may rely on.
 
-use super::keys::{ALIASES, EFFECTIVE, INERT, Known, Scope, look_up};
+use super::keys::{ALIASES, EFFECTIVE, INERT, Known, Scope, UNMET, look_up};
 use super::*;
 use lazuli_fs as fs;
 use proptest::prelude::*;
@@ -273,6 +273,38 @@ fn options_of_the_command_line() {
 }
 
 #[test]
+fn what_is_asked_for_and_not_done_is_said_with_what_to_use_instead() {
+    let config = with_main(
+        "[main]\nallow_vendor_change=0\nallow_downgrade=no\ndistrosync_reinstall_changed=1\nmultilib_policy=all\n\
+         localpkg_gpgcheck=0\ntsflags=nodocs,nocrypto nocontexts\n",
+    );
+    let warnings: Vec<_> = config.warnings().iter().map(ToString::to_string).collect();
+    for (line, words) in [
+        (2, ["allow_vendor_change = 0", "priority"]),
+        (3, ["allow_downgrade = no", "versionlock"]),
+        (4, ["distrosync_reinstall_changed = 1", "reinstall"]),
+        (5, ["multilib_policy = all", "NAME.ARCH"]),
+        (6, ["localpkg_gpgcheck = 0", "--nogpgcheck"]),
+        (7, ["tsflags = nocrypto", "always checked"]),
+    ] {
+        let warning = &warnings[line - 2];
+        assert!(warning.starts_with(&format!("dnf.conf, line {line}: [main] ")), "{warning}");
+        assert!(words.iter().all(|word| warning.contains(word)), "{warning}");
+    }
+    assert_eq!(warnings.len(), 6, "{warnings:?}");
+    assert_eq!(config.main.tsflags, [TsFlag::NoDocs].into());
+    let harmless = "[main]\nallow_vendor_change=1\nallow_downgrade=yes\ndistrosync_reinstall_changed=0\n\
+                    multilib_policy=best\nlocalpkg_gpgcheck=1\ntsflags=deploops noplugins\nfastestmirror=1\n";
+    assert!(with_main(harmless).warnings().is_empty());
+    // The last value counts, and a wrong one is an error as anywhere else.
+    assert!(with_main("[main]\nallow_downgrade=0\nallow_downgrade=1\n").warnings().is_empty());
+    let mut config = config;
+    assert!(config.set_option("multilib_policy=some").is_err());
+    assert!(config.set_option("allow_downgrade=perhaps").is_err());
+    assert!(config.set_option("tsflags=nosuch").is_err());
+}
+
+#[test]
 fn every_listed_key_is_handled_and_no_key_is_listed_twice() {
     let samples = [
         "1",
@@ -301,6 +333,7 @@ fn every_listed_key_is_handled_and_no_key_is_listed_twice() {
     }
     let mut all: Vec<&str> = EFFECTIVE.iter().map(|(_, key)| *key).collect();
     all.extend(INERT.iter().map(|(_, key, _)| *key));
+    all.extend(UNMET.iter().map(|unmet| unmet.key));
     all.extend(ALIASES.iter().map(|(alias, _)| *alias));
     all.sort_unstable();
     let twice: Vec<_> = all.windows(2).filter(|pair| pair[0] == pair[1]).collect();
@@ -443,4 +476,26 @@ proptest! {
         let found: Vec<_> = sections[0].entries.iter().map(|e| (e.key.clone(), e.value.clone())).collect();
         prop_assert_eq!(found, entries);
     }
+}
+
+/// Who builds a root names the repositories of the machine, whatever the root has by then.
+#[test]
+fn a_folder_that_the_command_line_names_is_not_below_the_root() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (root, repos) = (dir.path().join("root"), dir.path().join("repos"));
+    write(&root, "etc/yum.repos.d/own.repo", "[own]\nbaseurl=https://example.org/own\n");
+    write(&repos, "named.repo", "[named]\nbaseurl=https://example.org/named\n");
+    let ids = |options: &[&str]| -> Vec<String> {
+        let options = options.iter().map(|option| (*option).replace("REPOS", repos.to_str().expect("UTF-8")));
+        let places = Places {
+            root: root.clone(),
+            arch: "x86_64".to_owned(),
+            options: options.collect(),
+            ..Places::default()
+        };
+        Config::load(&places).expect("loads").repositories.into_iter().map(|r| r.id).collect()
+    };
+    assert_eq!(ids(&[]), ["own"]);
+    assert_eq!(ids(&["reposdir=REPOS"]), ["named"]);
+    assert_eq!(ids(&["main.reposdir=REPOS"]), ["named"]);
 }

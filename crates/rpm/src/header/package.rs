@@ -1,9 +1,14 @@
 //! What the header of a package says, by name instead of by tag.
 
-use super::{Error, Header};
+use super::{Error, Header, error};
 use crate::evr::{Evr, Nevra};
 use crate::tag;
 use crate::{Dependency, DependencyFlags};
+
+/// The longest path in bytes: Linux's own limit.
+const MAX_PATH: usize = 4096;
+/// The most bytes of all paths of a package.
+const MAX_PATHS: usize = 64 << 20;
 
 impl Header {
     /// Name, epoch, version, release and architecture.
@@ -87,6 +92,38 @@ impl Header {
             .zip(self.numbers(tag::DIRINDEXES))
             .filter_map(|(base, dir)| Some(format!("{}{base}", dirs.get(usize::try_from(dir).ok()?)?)))
             .collect()
+    }
+
+    /// Checks that each file has a path that Linux can have, and that all of them together are not absurd:
+    /// the name of a directory is written once for all of its files, so a small header could unfold to any
+    /// amount of memory. A file without a directory would shift all lists that go by the number of a file.
+    pub fn check_paths(&self) -> Result<(), Error> {
+        let at = |tag| self.entry(tag).map_or(0, |entry| self.size() - self.store().len() + entry.offset);
+        let lengths = |tag| self.strings(tag).iter().map(String::len).collect::<Vec<_>>();
+        let (bases, dirs) = (lengths(tag::BASENAMES), lengths(tag::DIRNAMES));
+        let indexes = self.numbers(tag::DIRINDEXES);
+        if bases.len() != indexes.len() {
+            let reason = format!("{} files, but the directories of {}", bases.len(), indexes.len());
+            return Err(error(at(tag::DIRINDEXES), reason));
+        }
+        let mut total = 0_usize;
+        for (base, index) in bases.into_iter().zip(indexes) {
+            let dir = usize::try_from(index).ok().and_then(|index| dirs.get(index));
+            let dir = dir.ok_or_else(|| {
+                error(at(tag::DIRINDEXES), format!("a file is in directory {index} of {}", dirs.len()))
+            })?;
+            let length = dir + base;
+            if length > MAX_PATH {
+                let reason = format!("a path of {length} bytes is beyond the limit of {MAX_PATH}");
+                return Err(error(at(tag::BASENAMES), reason));
+            }
+            total += length;
+        }
+        if total > MAX_PATHS {
+            let reason = format!("paths of {total} bytes are beyond the limit of {MAX_PATHS}");
+            return Err(error(at(tag::BASENAMES), reason));
+        }
+        Ok(())
     }
 
     /// The size of each file in bytes.

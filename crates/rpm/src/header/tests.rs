@@ -107,3 +107,33 @@ fn nothing_may_stand_outside_of_the_region() {
     let error = both.check_region(tag::HEADERIMMUTABLE).unwrap_err();
     assert!(error.to_string().ends_with("HEADERIMMUTABLE does not end where the header ends"), "{error}");
 }
+
+fn with_files(dirs: Vec<String>, indexes: Vec<u32>) -> Header {
+    let mut builder = HeaderBuilder::new();
+    builder.set(tag::BASENAMES, Value::StringArray(vec!["x".into(); indexes.len()]));
+    builder.set(tag::DIRNAMES, Value::StringArray(dirs));
+    builder.set(tag::DIRINDEXES, Value::Int32(indexes));
+    Header::parse(&builder.finish(tag::HEADERIMMUTABLE)).unwrap()
+}
+
+#[test]
+fn a_small_header_does_not_unfold_to_enormous_paths() {
+    with_files(vec!["/usr/".into(); 2], vec![0, 1]).check_paths().unwrap();
+    let long = "a".repeat(4000);
+    let error = with_files(vec![long.clone()], vec![0; 20_000]).check_paths().unwrap_err();
+    assert!(error.reason.contains("beyond the limit"), "{error}");
+    let error = with_files(vec![long + &"b".repeat(100)], vec![0]).check_paths().unwrap_err();
+    assert!(error.reason.contains("a path of 4101 bytes"), "{error}");
+}
+
+#[test]
+fn every_file_is_in_a_directory() {
+    let error = with_files(vec!["/usr/".into()], vec![0, 1]).check_paths().unwrap_err();
+    assert!(error.reason.contains("directory 1 of 1"), "{error}");
+    let mut builder = HeaderBuilder::new();
+    builder.set(tag::BASENAMES, Value::StringArray(vec!["x".into(); 2]));
+    builder.set(tag::DIRNAMES, Value::StringArray(vec!["/".into()]));
+    builder.set(tag::DIRINDEXES, Value::Int32(vec![0]));
+    let header = Header::parse(&builder.finish(tag::HEADERIMMUTABLE)).unwrap();
+    assert!(header.check_paths().unwrap_err().reason.contains("2 files"));
+}

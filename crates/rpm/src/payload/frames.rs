@@ -14,7 +14,7 @@ pub(super) fn unpack<'a>(compressor: &str, payload: &'a [u8]) -> Result<Box<dyn 
             _ => Box::new(zstd::stream::read::Decoder::new(payload)?),
         },
         "gzip" => Box::new(flate2::read::MultiGzDecoder::new(payload)),
-        "xz" | "lzma" => Box::new(liblzma::read::XzDecoder::new_multi_decoder(payload)),
+        "xz" | "lzma" => Box::new(liblzma::read::XzDecoder::new_stream(payload, xz()?)),
         "none" | "identity" => Box::new(payload),
         other => return Err(Error::Compressor(other.to_owned())),
     })
@@ -28,10 +28,16 @@ pub(super) fn unpack_stream<'a>(
     Ok(match compressor {
         "zstd" => Box::new(zstd::stream::read::Decoder::with_buffer(payload)?),
         "gzip" => Box::new(flate2::bufread::MultiGzDecoder::new(payload)),
-        "xz" | "lzma" => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(payload)),
+        "xz" | "lzma" => Box::new(liblzma::bufread::XzDecoder::new_stream(payload, xz()?)),
         "none" | "identity" => Box::new(payload),
         other => return Err(Error::Compressor(other.to_owned())),
     })
+}
+
+/// A decoder that asks for no more memory than `xz -9` needs (a dictionary of 64 MiB), whatever the stream says.
+fn xz() -> io::Result<liblzma::stream::Stream> {
+    const MEMORY: u64 = 96 << 20;
+    Ok(liblzma::stream::Stream::new_stream_decoder(MEMORY, liblzma::stream::CONCATENATED)?)
 }
 
 /// The frames of a zstd stream that say how large they are unpacked; `None` if one does not.

@@ -21,9 +21,10 @@ pub(super) struct ScriptFile {
 }
 
 impl ScriptFile {
-    /// Writes the script into the first place there is. Links are followed inside the root only.
-    pub(super) fn write(root: impl AsFd, body: &str) -> io::Result<Self> {
-        for place in PLACES {
+    /// Writes the script into the first place there is, `scratch` before others. Links are followed inside the
+    /// root only.
+    pub(super) fn write(root: impl AsFd, scratch: Option<&str>, body: &str) -> io::Result<Self> {
+        for place in scratch.into_iter().chain(PLACES) {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
             let directory = match openat2(&root, place, flags, Mode::empty(), resolve) {

@@ -132,6 +132,9 @@ pub struct Options {
     pub path: String,
     /// More variables, over those of the caller.
     pub env: BTreeMap<String, String>,
+    /// A directory of the root for the files that interpreters read scripts from. Whoever names one removes it
+    /// if this process is killed; without one they are where RPM has them, and one would stay there.
+    pub scratch: Option<String>,
     /// A longer line of output is handed on in pieces of this many bytes.
     pub max_line: usize,
     /// The most memory of a Lua script in bytes.
@@ -146,6 +149,7 @@ impl Default for Options {
             timeout: Some(Duration::from_secs(3600)),
             path: "/sbin:/bin:/usr/sbin:/usr/bin:/usr/X11R6/bin".into(),
             env: BTreeMap::new(),
+            scratch: None,
             max_line: 8 << 10,
             lua_memory: 256 << 20,
             lua_instructions: 20_000_000_000,

@@ -49,7 +49,7 @@ impl Runner {
     ) -> Result<Ending, Error> {
         let file = match &script.body {
             Some(body) => {
-                let written = ScriptFile::write(&self.directory, body);
+                let written = ScriptFile::write(&self.directory, self.options.scratch.as_deref(), body);
                 Some(written.map_err(failed(script, "write it to a temporary file"))?)
             }
             None => None,

@@ -61,14 +61,14 @@ fn confined() -> Option<tempfile::TempDir> {
 fn a_shell_script_sees_what_rpm_gives_it() {
     let runner = runner("/");
     let body = "echo \"$0\" | grep -q 'rpm-tmp\\.' && echo file; echo $1 $2; umask; pwd; echo $PATH; \
-                echo \"$RPM_INSTALL_PREFIX $RPM_INSTALL_PREFIX1\"; cat; ls /proc/$$/fd | tr '\\n' ' '; \
-                echo; echo oops >&2; ulimit -H -n >/dev/null; trap - PIPE; kill -l 13";
+                echo \"$RPM_INSTALL_PREFIX $RPM_INSTALL_PREFIX1\"; cat; ls -m /proc/$$/fd; \
+                echo oops >&2; ulimit -H -n >/dev/null; trap - PIPE; kill -l 13";
     let mut script = script("/bin/sh", body);
     script.prefixes = vec!["/opt".into(), "/srv".into()];
     let (ending, lines) = run(&runner, &script);
     assert_eq!(ending, Ending::Success);
-    // The shell itself has the script open as 10 or so.
-    let (fds, mut rest): (Vec<_>, Vec<_>) = lines.into_iter().partition(|l| l.starts_with("0 1 "));
+    // The shell itself has the script open as 10 or so. (In a pipeline it would have the pipe open, too, for a moment.)
+    let (fds, mut rest): (Vec<_>, Vec<_>) = lines.into_iter().partition(|l| l.starts_with("0, 1, "));
     rest.sort_by_key(|line| line.starts_with('!'));
     assert!(fds[0].split_whitespace().count() <= 4, "{fds:?}");
     assert_eq!(
@@ -86,6 +86,17 @@ fn a_shell_script_sees_what_rpm_gives_it() {
     );
     let (_, lines) = run(&runner, &super::tests::script("/bin/sh", "echo $0"));
     assert!(lazuli_fs::symlink_metadata(&lines[0]).unwrap_err().is_not_found());
+}
+
+#[test]
+fn a_script_lies_where_the_caller_wants_it_while_it_runs() {
+    let scratch = tempfile::tempdir().unwrap();
+    let place = scratch.path().to_str().unwrap().to_owned();
+    let runner = limited(runner("/"), |options| options.scratch = Some(place.clone()));
+    let (ending, lines) = run(&runner, &script("/bin/sh", "echo \"$0\"; test -f \"$0\""));
+    assert_eq!(ending, Ending::Success);
+    assert!(lines[0].starts_with(&format!("{place}/")), "{lines:?}");
+    assert!(lazuli_fs::read_dir(scratch.path()).unwrap().is_empty());
 }
 
 #[test]

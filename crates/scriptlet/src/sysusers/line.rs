@@ -117,7 +117,12 @@ impl FromStr for Line {
         let fields = fields(line).map_err(fail)?;
         let field = |i: usize| fields.get(i).filter(|f| !f.is_empty() && *f != "-").cloned();
         let kind = field(0).ok_or_else(|| fail("it is empty"))?;
-        let name = field(1).ok_or_else(|| fail("there is no name"))?;
+        let name = match field(1) {
+            Some(name) => name,
+            // A range belongs to nobody: `r - 500-900`.
+            None if kind == "r" => String::new(),
+            None => return Err(fail("there is no name")),
+        };
         let named = |name: String| {
             if is_name(&name) { Ok(name) } else { Err(fail("the name is not one that a user can have")) }
         };
@@ -186,14 +191,23 @@ impl fmt::Display for Id {
             Self::Both(user, group) => write!(f, "{user}:{group}"),
             Self::Group(Some(user), group) => write!(f, "{user}:{group}"),
             Self::Group(None, group) => write!(f, "-:{group}"),
-            Self::File(path) => f.write_str(path),
+            Self::File(path) => f.write_str(&quoted(path)),
         }
+    }
+}
+
+/// A field as it is written: in quotes if it would be read as something else without.
+fn quoted(text: &str) -> String {
+    if text.contains(['"', '\'', '\\']) || text.contains(char::is_whitespace) {
+        format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    } else {
+        text.to_owned()
     }
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+        let or_dash = |text: &Option<String>| text.as_deref().map_or_else(|| "-".into(), quoted);
         match self {
             Self::User { name, id, description, home, shell, locked } => {
                 let kind = if *locked { "u!" } else { "u" };

@@ -140,6 +140,12 @@ fn members_come_out_of_provides() {
     assert_eq!(line, Line::Member { user: "sample".into(), group: "wheel".into() });
 }
 
+#[test]
+fn a_range_has_no_name() {
+    assert_eq!("r - 500-900".parse(), Ok(Line::Range { from: 500, to: 900 }));
+    assert!("u -".parse::<Line>().is_err());
+}
+
 proptest::proptest! {
     #[test]
     fn any_text_is_a_line_or_an_error_and_a_line_survives(text in "[ugmr!]{0,2} ?[a-z:/\"\\\\ -]{0,12} ?[0-9:a-z/-]{0,8} ?[ -~]{0,20}") {

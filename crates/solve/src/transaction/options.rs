@@ -25,6 +25,8 @@ pub struct Options {
     pub obsoletes: bool,
     /// Packages that must not be chosen; patterns are allowed.
     pub exclude: Vec<Exclusion>,
+    /// Packages that no weak dependency brings; patterns are allowed. For requirements they are there.
+    pub exclude_from_weak: Vec<String>,
     /// Versions that are fixed.
     pub locks: Vec<Lock>,
     /// Names (or patterns) of packages that must not be removed.
@@ -57,6 +59,7 @@ impl Default for Options {
             clean_requirements: true,
             obsoletes: true,
             exclude: Vec::new(),
+            exclude_from_weak: Vec::new(),
             locks: Vec::new(),
             protected: Vec::new(),
             running_kernel: None,

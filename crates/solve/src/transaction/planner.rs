@@ -265,7 +265,8 @@ impl Planner<'_, '_> {
         let mut skipped = Vec::new();
         if self.options.weak {
             let kept = chosen.clone();
-            let changes = Changes { pool: self.pool, replaced: self.replaced(&chosen) };
+            let replaced = self.replaced(&chosen);
+            let changes = Changes { pool: self.pool, rules: self.rules, replaced };
             skipped = weak::add(search, excluded, accepted.clone(), &mut chosen, &kept, &changes);
             // Nothing that was there before the weak dependencies may be lost for want of a reason.
             for (index, why) in explain(self.pool, &chosen, &accepted, true) {
@@ -426,6 +427,7 @@ impl Planner<'_, '_> {
 /// What is new in a transaction, for its weak dependencies.
 struct Changes<'c, 'a> {
     pool: &'c Pool<'a>,
+    rules: &'c Rules<'c>,
     /// The installed packages whose place new ones take.
     replaced: HashMap<Index, Index>,
 }
@@ -446,5 +448,9 @@ impl Novelty for Changes<'_, '_> {
 
     fn supplements(&self, formula: &Formula) -> bool {
         !self.pool.holds_today(formula)
+    }
+
+    fn unwanted(&self, package: Index) -> bool {
+        self.rules.is_unwanted(self.pool, package)
     }
 }

@@ -37,6 +37,7 @@ impl Matcher {
 pub(crate) struct Rules<'o> {
     options: &'o Options,
     exclude: Vec<(Matcher, &'o str)>,
+    exclude_from_weak: Vec<Matcher>,
     locks: Vec<LockRule>,
     protected: Vec<Pattern>,
 }
@@ -47,6 +48,7 @@ impl<'o> Rules<'o> {
         Self {
             options,
             exclude: exclude.map(|e| (Matcher::new(&e.package), e.reason.as_str())).collect(),
+            exclude_from_weak: options.exclude_from_weak.iter().map(|text| Matcher::new(text)).collect(),
             locks: options.locks.iter().map(LockRule::new).collect(),
             protected: options.protected.iter().map(|text| Pattern::new(text)).collect(),
         }
@@ -65,6 +67,12 @@ impl<'o> Rules<'o> {
             .or_else(|| crate::wrong_architecture(&record.nevra.arch, &self.options.architecture))
     }
 
+    /// Whether no weak dependency may bring a package.
+    pub(crate) fn is_unwanted(&self, pool: &Pool<'_>, index: Index) -> bool {
+        let record = pool.package(index);
+        !record.is_installed() && self.exclude_from_weak.iter().any(|m| m.matches(&record.nevra))
+    }
+
     /// Why an installed package must not be removed, if so.
     pub(crate) fn protect(&self, pool: &Pool<'_>, index: Index) -> Option<&'static str> {
         let record = pool.package(index);
@@ -72,7 +80,22 @@ impl<'o> Rules<'o> {
             return Some("it is the running kernel");
         }
         let named = record.is_installed() && self.protected.iter().any(|p| p.matches(&record.nevra.name));
-        named.then_some("it is protected")
+        (named && !self.is_spare(pool, index)).then_some("it is protected")
+    }
+
+    /// Whether an installed package stands side by side with another one of its name that is not removed: the
+    /// running kernel, or the newest where none of them runs.
+    fn is_spare(&self, pool: &Pool<'_>, index: Index) -> bool {
+        if !pool.is_side_by_side(index) {
+            return false;
+        }
+        let nevra = &pool.package(index).nevra;
+        let named = pool.named(&nevra.name);
+        let mut others = named.iter().filter(|&&other| other != index && pool.package(other).is_installed());
+        others.any(|&other| {
+            self.is_running(pool, other)
+                || self.options.running_kernel.is_none() && pool.package(other).nevra.evr > nevra.evr
+        })
     }
 
     /// Whether an installed package is the running kernel.

@@ -325,6 +325,8 @@ impl Reader<'_, '_> {
         }
         let own = &self.pool.package(index).nevra;
         let mut targets = self.others(index, among);
+        let twin = self.pool.package(index).twin.filter(|_| among.is_none_or(|among| among.contains(&index)));
+        self.keep_preferred(twin, &mut targets);
         targets.retain(|&other| self.pool.package(other).nevra.evr > own.evr);
         let replaceable = self.keep_within(own, bounds, &mut targets);
         if targets.is_empty() && among.is_some() && bounds.only.is_none() {
@@ -336,6 +338,16 @@ impl Reader<'_, '_> {
         if !targets.is_empty() {
             tasks.lifts.push(Lift { installed: Some(index), targets });
         }
+    }
+
+    /// Keeps the packages of the repository that decides about their name: the one with the best priority of
+    /// those that have it, in whatever version. Otherwise any repository could take a name away from another
+    /// by a higher number.
+    fn keep_preferred(&self, twin: Option<PackageId>, targets: &mut Vec<Index>) {
+        let priority = |index: &Index| self.pool.package(*index).priority;
+        let twin = twin.map(|id| self.pool.universe.priority(id));
+        let best = targets.iter().map(priority).chain(twin).min();
+        targets.retain(|index| Some(priority(index)) == best);
     }
 
     /// Keeps the versions that an upgrade is about. False if the package is none of its business.
@@ -358,8 +370,15 @@ impl Reader<'_, '_> {
 
     /// The packages, of each name the best, that replace an installed one.
     fn replacements(&self, index: Index) -> Vec<Index> {
-        let ids = self.pool.universe.obsoleters(&self.pool.package(index).nevra.name);
+        let universe = self.pool.universe;
+        let old = &self.pool.package(index).nevra.name;
+        let ids = universe.obsoleters(old);
+        // A repository cannot do away with what one of better priority has.
+        let decides = universe.named(old).into_iter().map(|id| universe.priority(id)).min();
         let found = self.pool.of_ids(&ids).into_iter().flatten().filter(|&new| {
+            if decides.is_some_and(|best| self.pool.package(new).priority > best) {
+                return false;
+            }
             let name = &self.pool.package(new).nevra.name;
             let named = self.pool.named(name);
             let usable = |&&other: &&Index| self.rules.forbid(self.pool, other).is_none();
@@ -393,16 +412,12 @@ impl Reader<'_, '_> {
             return;
         };
         let own = &self.pool.package(latest).nevra;
-        let mut targets: Vec<Index> = named
-            .iter()
-            .copied()
-            .filter(|&index| {
-                let record = self.pool.package(index);
-                !record.is_installed()
-                    && record.nevra.evr > own.evr
-                    && self.rules.forbid(self.pool, index).is_none()
-            })
-            .collect();
+        let usable = |index: &Index| {
+            !self.pool.package(*index).is_installed() && self.rules.forbid(self.pool, *index).is_none()
+        };
+        let mut targets: Vec<Index> = named.iter().copied().filter(usable).collect();
+        self.keep_preferred(self.pool.package(latest).twin, &mut targets);
+        targets.retain(|&index| self.pool.package(index).nevra.evr > own.evr);
         self.keep_within(own, bounds, &mut targets);
         let known = |lift: &Lift| lift.installed.is_none() && lift.targets == targets;
         if !targets.is_empty() && !tasks.lifts.iter().any(known) {

@@ -386,6 +386,31 @@ fn protected_packages_and_the_running_kernel_stay() {
 }
 
 #[test]
+fn of_protected_kernels_the_running_one_or_else_the_newest_is_meant() {
+    let (installed, newer) =
+        ("kernel-1-1.noarch\n\n kernel-2-1.noarch\n\n kernel-3-1.noarch", "kernel-4-1.noarch");
+    let options = |running| Options {
+        protected: vec!["kernel".to_owned()],
+        running_kernel: running,
+        ..Options::default()
+    };
+    assert_snapshot!(planned_with(installed, newer, &upgrade(), &options(Some(1))), @r"
+    install kernel-4-1 [user]: a better version
+    remove kernel-2-1 [user]: only 3 versions of kernel are kept
+    ");
+    assert_snapshot!(planned_with(installed, "", &remove(&["kernel-3-1"]), &options(Some(1))), @r"
+    remove kernel-3-1 [user]: asked for by `kernel-3-1`
+    ");
+    assert_snapshot!(planned_with(installed, newer, &upgrade(), &options(None)), @r"
+    install kernel-4-1 [user]: a better version
+    remove kernel-1-1 [user]: only 3 versions of kernel are kept
+    ");
+    assert_snapshot!(planned_with(installed, "", &remove(&["kernel"]), &options(None)), @r"
+    error: kernel-3-1 is not removed: it is protected
+    ");
+}
+
+#[test]
 fn kernels_are_installed_side_by_side_and_the_oldest_goes() {
     let kernels = |versions: &[u8]| -> String {
         let one = |v: &u8| {

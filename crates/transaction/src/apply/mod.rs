@@ -39,6 +39,9 @@ pub(crate) fn header_names(step: usize) -> (String, String) {
 impl Apply<'_> {
     /// Does everything that is left to do, up to and including the last flush.
     pub(crate) fn run(&mut self) -> Result<(), Error> {
+        // Rows are flushed last of all: a journal that is ahead of them may be ahead of the files as well.
+        self.believe = self.believe && self.rows_are_there()?;
+        self.database.defer_flushes()?;
         self.phase(Phase::PreTrans)?;
         self.phase(Phase::BeforeTransaction)?;
         let total = self.plan.steps.len();
@@ -59,8 +62,35 @@ impl Apply<'_> {
         self.flush()
     }
 
+    /// Whether the database has each change that the journal says was made, by the number of its row.
+    fn rows_are_there(&self) -> Result<bool, Error> {
+        for (at, step) in self.plan.steps.iter().enumerate() {
+            let added = self.journal.added(at);
+            if added.is_none() && !self.journal.has(&Record::Done { step: at }) {
+                continue;
+            }
+            for row in &step.remove {
+                if self.database.get(row.hnum)?.is_some() {
+                    return Ok(false);
+                }
+            }
+            let row = added.map(|hnum| self.database.get(hnum)).transpose()?.flatten();
+            if step.add.is_some() && !row.is_some_and(|row| self.is_of(step, &row)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a row is what a step of this transaction added.
+    fn is_of(&self, step: &Step, row: &lazuli_rpmdb::Installed) -> bool {
+        row.transaction == self.plan.time && row.nevra().to_string() == step.label
+    }
+
     fn flush(&mut self) -> Result<(), Error> {
         self.root.forget();
+        effect::other("flush", &self.root.label("usr/lib/sysimage/rpm"))?;
+        self.database.flush()?;
         for stage in &self.plan.stages {
             effect::sync_file_system(self.root.for_sync(stage)?, &self.root.label(stage))?;
         }
@@ -156,10 +186,10 @@ impl Apply<'_> {
         }
         change.states = kept;
         let number = if self.database.is_applied(&change)? {
-            self.journal.records.iter().find_map(|r| match r {
-                Record::Added { step, hnum } if *step == at => Some(*hnum),
-                _ => None,
-            })
+            // The journal's number may be that of a row that was lost and made again with another one.
+            let number = self.journal.added(at);
+            let row = number.map(|hnum| self.database.get(hnum)).transpose()?.flatten();
+            number.filter(|_| row.is_some_and(|row| self.is_of(step, &row)))
         } else {
             effect::other("change", &self.root.label("usr/lib/sysimage/rpm"))?;
             self.database.apply(&change)?.first().copied()
@@ -182,10 +212,7 @@ impl Apply<'_> {
         let header = self.header(&header_names(at).0)?;
         let name = header.string(lazuli_rpm::tag::NAME).unwrap_or_default();
         let rows = self.database.named(&name)?;
-        let ours = |r: &&lazuli_rpmdb::Installed| {
-            r.transaction == self.plan.time && r.nevra().to_string() == step.label
-        };
-        Ok(rows.iter().find(ours).map(|r| r.hnum))
+        Ok(rows.iter().find(|row| self.is_of(step, row)).map(|r| r.hnum))
     }
 
     fn header(&self, name: &str) -> Result<Header, Error> {
@@ -270,10 +297,7 @@ impl Apply<'_> {
 fn report(plan: &Plan, journal: &Journal) -> Report {
     let mut elements = Vec::new();
     for (at, step) in plan.steps.iter().enumerate().filter(|(at, _)| journal.skipped(*at).is_none()) {
-        let hnum = journal.records.iter().find_map(|r| match r {
-            Record::Added { step, hnum } if *step == at => Some(*hnum),
-            _ => None,
-        });
+        let hnum = journal.added(at);
         elements.push(Finished {
             added: step.add.as_ref().map(|_| (step.label.clone(), hnum.unwrap_or(0))),
             removed: step.remove.iter().map(|r| (r.label.clone(), r.hnum)).collect(),

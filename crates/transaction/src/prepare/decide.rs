@@ -3,7 +3,7 @@
 use super::Work;
 use crate::fate::{self, Disk, Fate};
 use crate::files::{FileInfo, Kind};
-use crate::plan::{FileAction, Keep, Meta, Step};
+use crate::plan::{FileAction, Keep, Meta, Step, file_number, staged_name};
 use crate::root::{Root, split};
 use crate::{Error, Problem, digest};
 use lazuli_rpm::builder::FileFlags;
@@ -106,7 +106,7 @@ impl Work<'_> {
             let Some(incoming) = &self.elements[at].add else { continue };
             step.files.retain_mut(|action| {
                 let FileAction::Place { name, keep, .. } = action else { return true };
-                let index = name.rsplit('.').next().and_then(|i| i.parse().ok()).unwrap_or(usize::MAX);
+                let index = file_number(name).unwrap_or(usize::MAX);
                 if *keep == Keep::No {
                     *keep = incoming.keep.get(&index).copied().unwrap_or(Keep::No);
                 }
@@ -269,7 +269,7 @@ impl Work<'_> {
             path,
             meta,
             stage,
-            name: format!("{at}.{index}"),
+            name: staged_name(at, index),
             ino: 0,
             keep,
             old,

@@ -5,7 +5,7 @@ use super::decide::{disk_digest, look};
 use crate::Error;
 use crate::fate;
 use crate::files::Kind;
-use crate::plan::{EraseAction, Keep, Step};
+use crate::plan::{EraseAction, Keep, Step, erased_name};
 use lazuli_rpm::builder::FileFlags;
 use lazuli_rpmdb::FileState;
 
@@ -70,7 +70,7 @@ impl Work<'_> {
         Ok(Some(EraseAction::File {
             path: file.path,
             stage,
-            name: format!("{at}.r{hnum}.{index}"),
+            name: erased_name(at, hnum, index),
             keep: if save { Keep::Save } else { Keep::No },
         }))
     }

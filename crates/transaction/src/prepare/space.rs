@@ -1,7 +1,7 @@
 //! Whether everything has room: staged files beside the old ones, the database, the journal.
 
 use super::Work;
-use crate::plan::{FileAction, Step};
+use crate::plan::{FileAction, Step, file_number};
 use crate::{Error, Problem};
 use lazuli_fs::Context as _;
 use std::collections::HashSet;
@@ -30,7 +30,7 @@ impl Work<'_> {
             let mut counted = HashSet::new();
             for action in &step.files {
                 let FileAction::Place { stage, name, .. } = action else { continue };
-                let index: usize = name.rsplit('.').next().and_then(|i| i.parse().ok()).unwrap_or(0);
+                let index: usize = file_number(name).unwrap_or(0);
                 let Some(file) = incoming.files.get(index) else { continue };
                 if counted.insert(file.inode) {
                     needs[*stage].0 += file.size.next_multiple_of(4096);

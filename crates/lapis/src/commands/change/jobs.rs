@@ -1,6 +1,6 @@
 //! From a command to jobs.
 
-use super::{Wanted, duplicates, old_install_only};
+use super::{Change, Group, Wanted, duplicates, old_install_only};
 use crate::advisories::Filter;
 use crate::cli::{Command, MarkAs};
 use crate::error::{Error, Result};
@@ -14,7 +14,8 @@ pub fn wanted(session: &Session<'_>, command: &Command) -> Result<Wanted> {
     match command {
         Command::Install(args) => {
             need(&args.packages, "install")?;
-            each(&mut wanted, &args.packages, Job::Install);
+            let packages = groups(&mut wanted, &args.packages, Change::Install { optional: false });
+            each(&mut wanted, &packages, Job::Install);
         }
         Command::Reinstall(args) => each(&mut wanted, &args.packages, Job::Reinstall),
         Command::Downgrade(args) => {
@@ -27,7 +28,8 @@ pub fn wanted(session: &Session<'_>, command: &Command) -> Result<Wanted> {
             if args.packages.is_empty() {
                 wanted.jobs.push(job(None));
             }
-            each(&mut wanted, &args.packages, |select| job(Some(select)));
+            let packages = groups(&mut wanted, &args.packages, Change::Upgrade);
+            each(&mut wanted, &packages, |select| job(Some(select)));
             wanted.minimal = minimal;
             wanted.by_advisory = minimal || Filter::new(session.global)?.is_some();
         }
@@ -47,7 +49,8 @@ pub fn wanted(session: &Session<'_>, command: &Command) -> Result<Wanted> {
                 wanted.jobs.extend(old.into_iter().map(|hnum| Job::Remove(Select::Installed(hnum))));
             } else {
                 need(&args.packages, "remove")?;
-                each(&mut wanted, &args.packages, Job::Remove);
+                let packages = groups(&mut wanted, &args.packages, Change::Remove);
+                each(&mut wanted, &packages, Job::Remove);
                 no_files(&wanted, "remove")?;
             }
         }
@@ -66,6 +69,7 @@ pub fn wanted(session: &Session<'_>, command: &Command) -> Result<Wanted> {
             let keep = match args.reason {
                 MarkAs::Install => Keep::User,
                 MarkAs::Remove => Keep::Dependency,
+                MarkAs::Weak => Keep::Weak,
             };
             each(&mut wanted, &args.packages, |select| Job::Mark { select, keep });
         }
@@ -87,12 +91,24 @@ fn each(wanted: &mut Wanted, words: &[String], job: impl Fn(Select) -> Job) {
     wanted.words.extend(words.iter().cloned());
 }
 
-fn need(words: &[String], command: &str) -> Result<()> {
-    if let Some(group) = words.iter().find(|w| w.starts_with('@')) {
-        return Err(Error::Usage(format!(
-            "`{group}`: groups are not supported; `repoquery` shows packages to install instead"
-        )));
+/// Puts the groups among the words aside; returns the other words.
+fn groups(wanted: &mut Wanted, words: &[String], change: Change) -> Vec<String> {
+    let mut packages = Vec::new();
+    for word in words {
+        match word.strip_prefix('@') {
+            // `@^name` is an environment; their names are looked for among all.
+            Some(name) => {
+                let name = name.trim_start_matches('^').to_owned();
+                wanted.groups.push(Group { name, change });
+                wanted.words.push(word.clone());
+            }
+            None => packages.push(word.clone()),
+        }
     }
+    packages
+}
+
+fn need(words: &[String], command: &str) -> Result<()> {
     if words.is_empty() { Err(Error::Usage(format!("{command} needs packages"))) } else { Ok(()) }
 }
 

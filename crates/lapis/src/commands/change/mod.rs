@@ -1,7 +1,9 @@
 //! Commands that change the system: from words to jobs, from jobs to a plan, from a plan to a transaction.
 
 mod files;
+mod groups;
 mod jobs;
+mod recovery;
 mod transact;
 
 use crate::advisories::fixes_of;
@@ -21,7 +23,8 @@ use lazuli_solve::{
 };
 use std::collections::BTreeMap;
 
-pub use transact::recover;
+pub use groups::{Change, Group};
+pub use recovery::{recover, recover_if_idle};
 
 /// What a command wants, before any repository was looked at.
 #[derive(Debug, Default)]
@@ -32,6 +35,8 @@ pub struct Wanted {
     pub wishes: Vec<Wish>,
     /// Package files named on the command line.
     pub files: Vec<String>,
+    /// Groups, which repositories describe.
+    pub groups: Vec<Group>,
     /// Whether words are about installed packages only, so that no repository is needed.
     pub offline: bool,
     /// Whether all that the advisories of the options ask for is wanted, and no more.
@@ -62,9 +67,16 @@ pub fn wishes(session: &Session<'_>, wishes: Vec<Wish>) -> Result<Outcome> {
     bring_about(session, Wanted { wishes, offline, ..Wanted::default() })
 }
 
+/// Runs `group install` and the like.
+pub fn groups(session: &Session<'_>, groups: Vec<Group>) -> Result<Outcome> {
+    session.need_root()?;
+    begin(session)?;
+    bring_about(session, Wanted { groups, ..Wanted::default() })
+}
+
 /// What every change starts with: finish what was interrupted, and see what others did.
 fn begin(session: &Session<'_>) -> Result<()> {
-    transact::recover(session, true)?;
+    recover(session, true)?;
     session.notice_changes()
 }
 
@@ -72,10 +84,12 @@ fn bring_about(session: &Session<'_>, mut wanted: Wanted) -> Result<Outcome> {
     if session.global.trust.nogpgcheck {
         crate::ask::confirm_unverified(session.out, session.global)?;
     }
-    let repositories = session.repositories(!wanted.offline)?;
+    let repositories = session.repositories(!wanted.offline || !wanted.groups.is_empty())?;
     let local = files::read(session, &repositories, &wanted.files)?;
     let catalog = repositories.for_solving(session, local.as_ref().map(|f| f as &dyn Source))?;
     wanted.jobs.extend(files::jobs(&catalog, &repositories, local.as_ref()));
+    let members = groups::jobs(session, &repositories, &catalog, &wanted.groups)?;
+    wanted.jobs.extend(members);
     let reasons = wish_jobs(session, &catalog, &mut wanted)?;
     if wanted.by_advisory {
         restrict(session, &repositories, &catalog, &mut wanted)?;
@@ -86,10 +100,14 @@ fn bring_about(session: &Session<'_>, mut wanted: Wanted) -> Result<Outcome> {
     }
     let installed = session.installed()?;
     installed.load()?;
-    let options = options(session, &wanted)?;
+    let mut options = options(session, &wanted)?;
+    // What is not there need not go: dnf says so and removes the rest.
+    let lenient = session.name == Name::Dnf
+        && wanted.jobs.iter().all(|job| matches!(job, Job::Remove(_) | Job::Autoremove));
+    options.skip_unavailable |= lenient;
     let mut plan = match solve_transaction(&catalog, installed, &wanted.jobs, &options) {
         Ok(plan) => plan,
-        Err(TransactionError::NotFound(what)) => return not_found(session, &wanted, &what),
+        Err(TransactionError::NotFound(what)) => return Err(not_found(session, &what)),
         Err(TransactionError::Protected(text)) => return Err(Error::Protected(vec![text])),
         Err(TransactionError::BadJob(text)) => return Err(Error::Usage(text)),
         Err(TransactionError::Impossible(explanation)) => {
@@ -101,6 +119,14 @@ fn bring_about(session: &Session<'_>, mut wanted: Wanted) -> Result<Outcome> {
             step.keep = keep(*reason);
         }
     }
+    if lenient {
+        for skip in plan.problems.drain(..) {
+            session.out.info(format!("No match for argument: {}", named(&skip.what).unwrap_or(&skip.what)));
+        }
+        if plan.is_empty() {
+            session.out.info("No packages marked for removal.");
+        }
+    }
     let mut view = View::new(&plan, &catalog, &|hnum| installed.size(hnum));
     add_fixes(session, &repositories, &plan, &mut view);
     view.cached = transact::cached(&plan, &catalog, &repositories);
@@ -108,14 +134,14 @@ fn bring_about(session: &Session<'_>, mut wanted: Wanted) -> Result<Outcome> {
         session.out.info(note);
     }
     if plan.is_empty() {
-        view.show(session.out);
+        view.show(session.out, false);
         nothing_to_do(session);
         return Ok(Outcome::Done);
     }
     if session.out.json {
         session.out.json(&view.to_json());
     } else {
-        view.show(session.out);
+        view.show(session.out, session.answer() == crate::ask::Answer::Ask);
     }
     transact::carry_out(session, &repositories, local.as_ref(), &catalog, &plan)
 }
@@ -130,18 +156,22 @@ fn nothing_to_do(session: &Session<'_>) {
     }
 }
 
-/// What cannot be found is an error, except that dnf's `remove` takes it for done.
-fn not_found(session: &Session<'_>, wanted: &Wanted, what: &[String]) -> Result<Outcome> {
-    let removal = wanted.jobs.iter().all(|job| matches!(job, Job::Remove(_)));
-    if session.name == Name::Dnf && removal && !wanted.jobs.is_empty() {
-        for text in what {
-            session.out.warn(format!("No match: {text}"));
+/// What cannot be found is an error, in the words of whoever is asked.
+fn not_found(session: &Session<'_>, what: &[String]) -> Error {
+    let missing: Vec<&str> = what.iter().filter_map(|text| named(text)).collect();
+    if session.name == Name::Dnf && missing.len() == what.len() {
+        for name in &missing {
+            session.out.info(format!("No match for argument: {name}"));
         }
-        session.out.info("No packages marked for removal.");
-        nothing_to_do(session);
-        return Ok(Outcome::Done);
+        let all = format!("Unable to find a match: {}\n{}", missing.join(" "), what.join("\n"));
+        return Error::NoMatchAsDnf(all);
     }
-    Err(Error::NotFound(what.to_vec()))
+    Error::NotFound(what.to_vec())
+}
+
+/// What a message of the solver names: it stands in backticks.
+fn named(text: &str) -> Option<&str> {
+    text.split('`').nth(1)
 }
 
 /// What the configuration and the command line say to the solver.
@@ -149,7 +179,8 @@ fn options(session: &Session<'_>, wanted: &Wanted) -> Result<Options> {
     let main = &session.settings.main;
     let off = main.disable_excludes.iter().any(|d| d == "all" || d == "main");
     let exclude = if off { &[][..] } else { &main.exclude[..] };
-    let mut locks: Vec<_> = crate::locks::read(&session.root)?.into_iter().map(|(_, lock)| lock).collect();
+    let have: Vec<Nevra> = session.installed()?.nevras()?.into_iter().map(|(_, nevra)| nevra).collect();
+    let (mut locks, locked) = crate::locks::effective(crate::locks::read(&session.root)?, &have);
     // A step in the history names its versions itself.
     if !wanted.wishes.is_empty() {
         locks.clear();
@@ -169,8 +200,9 @@ fn options(session: &Session<'_>, wanted: &Wanted) -> Result<Options> {
             .iter()
             .map(|package| Exclusion { package: package.clone(), reason: "by configuration".to_owned() })
             .collect(),
+        exclude_from_weak: main.exclude_from_weak.clone(),
         locks,
-        protected: main.protected_packages.iter().cloned().collect(),
+        protected: main.protected_packages.iter().cloned().chain(locked).collect(),
         running_kernel,
         install_only: main.installonly_packages.clone(),
         install_only_limit: main.installonly_limit.map_or(0, |n| n as usize),

@@ -17,7 +17,7 @@ use lazuli_rpm::{KeyRing, Nevra};
 use lazuli_rpmdb::{Access, Database};
 use lazuli_solve::{Action, Keep, PackageId, Plan, Universe};
 use lazuli_transaction::{
-    Check, Element as Change, Event, Note, Observer, Options, Ownership, Package, Recovery, Transaction,
+    Check, Element as Change, Event, Note, Observer, Options, Ownership, Package, Transaction,
 };
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -82,10 +82,18 @@ pub fn carry_out(
     } else if session.settings.flag(TsFlag::Test) {
         session.out.info("This is a test: nothing will be changed.");
     }
-    ask::confirm(session.out, session.answer(), "Is this ok", session.settings.main.defaultyes)?;
     if comes.is_empty() && goes.is_empty() {
-        return mark_only(session, plan);
+        // Neither dnf nor tdnf asks about reasons, and scripts mark without -y.
+        return if session.answer() == ask::Answer::No {
+            Err(Error::Aborted)
+        } else if options.downloadonly || session.settings.flag(TsFlag::Test) {
+            // A reason is a change too.
+            Ok(Outcome::Done)
+        } else {
+            mark_only(session, plan)
+        };
     }
+    ask::confirm(session.out, session.answer(), "Is this ok", session.settings.main.defaultyes)?;
     let ids: Vec<PackageId> = comes.keys().copied().collect();
     let fetched = fetch(repositories, files, catalog, &ids)?;
     if options.downloadonly {
@@ -251,15 +259,21 @@ fn options(session: &Session<'_>) -> Options {
     }
 }
 
-/// Changes the root, and the history around it.
-fn apply(session: &Session<'_>, catalog: &Catalog<'_>, plan: &Plan, elements: Vec<Change>) -> Result<()> {
-    let mut database = Database::open(&session.root, Access::Write)?;
+/// The state of the database, which must be the one that the plan was made for.
+fn unchanged(session: &Session<'_>, database: &Database) -> Result<String> {
     let cookie = database.cookie()?;
     if cookie != session.installed()?.database().cookie()? {
         return Err(Error::Transaction(
             "another program changed the installed packages meanwhile; run the command again".to_owned(),
         ));
     }
+    Ok(cookie)
+}
+
+/// Changes the root, and the history around it.
+fn apply(session: &Session<'_>, catalog: &Catalog<'_>, plan: &Plan, elements: Vec<Change>) -> Result<()> {
+    let mut database = Database::open(&session.root, Access::Write)?;
+    unchanged(session, &database)?;
     let prepared = Transaction::prepare(&session.root, &mut database, elements, options(session))?;
     let summary = prepared.summary();
     session.out.detail(format!(
@@ -294,7 +308,7 @@ fn apply(session: &Session<'_>, catalog: &Catalog<'_>, plan: &Plan, elements: Ve
     Ok(())
 }
 
-fn nevras(database: &Database) -> Result<Vec<Nevra>> {
+pub(super) fn nevras(database: &Database) -> Result<Vec<Nevra>> {
     Ok(database.list()?.into_iter().map(|p| p.nevra).collect())
 }
 
@@ -355,11 +369,15 @@ fn marks(plan: &Plan) -> impl Iterator<Item = Element> + '_ {
 
 /// Only reasons change: nothing to be done to the root.
 fn mark_only(session: &Session<'_>, plan: &Plan) -> Result<Outcome> {
+    // Nothing is written to the database, but whoever sees an unfinished record and can have its lock takes the
+    // record for one that nobody will finish.
+    let database = Database::open(&session.root, Access::Write)?;
+    let cookie = unchanged(session, &database)?;
     let mut history = History::open(&session.root)?;
     let elements = marks(plan).collect();
     let id = history.begin(&Record { elements, ..session.transaction()? })?;
-    let database = session.installed()?.database();
-    history.finish(id, State::Done, time::now(), &database.cookie()?, "", &nevras(database)?)?;
+    history.finish(id, State::Done, time::now(), &cookie, "", &nevras(&database)?)?;
+    drop(database);
     for mark in &plan.marks {
         session.out.info(format!("{} marked as: {}", shown(&mark.nevra), mark.keep.as_str()));
     }
@@ -402,7 +420,7 @@ fn summarise(session: &Session<'_>, plan: &Plan, notes: &[Note]) {
 }
 
 /// A note in words.
-fn say(note: &Note) -> Option<String> {
+pub(super) fn say(note: &Note) -> Option<String> {
     Some(match note {
         Note::NewConfig { path, new } => {
             format!("{path} was changed by somebody and stays; the new version is {new}")
@@ -425,7 +443,7 @@ fn say(note: &Note) -> Option<String> {
 }
 
 /// Shows progress and gathers what scriptlets say.
-struct Watcher {
+pub(super) struct Watcher {
     bar: indicatif::ProgressBar,
     staging: indicatif::ProgressBar,
     plain: bool,
@@ -433,7 +451,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn new(session: &Session<'_>, elements: usize) -> Self {
+    pub(super) fn new(session: &Session<'_>, elements: usize) -> Self {
         let progress = session.progress();
         Self {
             staging: progress.bytes("Unpacking", 0),
@@ -443,7 +461,7 @@ impl Watcher {
         }
     }
 
-    fn finish(&self) {
+    pub(super) fn finish(&self) {
         self.staging.finish_and_clear();
         self.bar.finish_and_clear();
     }
@@ -476,8 +494,9 @@ impl Observer for Watcher {
                 const MAX: usize = 1 << 20;
                 if self.text.len() + text.len() < MAX {
                     self.text.push_str(text);
+                    self.text.push('\n');
                 }
-                self.bar.suspend(|| eprint!("{text}"));
+                self.bar.suspend(|| eprintln!("{text}"));
             }
             Event::Note(note) => {
                 if let Some(said) = say(note) {
@@ -487,57 +506,4 @@ impl Observer for Watcher {
             }
         }
     }
-}
-
-/// Finishes what was interrupted, in the root and in the history. `quiet` says nothing if there is nothing.
-pub fn recover(session: &Session<'_>, quiet: bool) -> Result<Outcome> {
-    let mut recovery = Recovery::default();
-    if lazuli_transaction::pending(&session.root) {
-        session.out.warn("A transaction was interrupted; finishing it.");
-        let mut watcher = Watcher::new(session, 0);
-        recovery = lazuli_transaction::recover(&session.root, &mut watcher)?;
-        watcher.finish();
-    }
-    for (id, outcome) in &recovery.transactions {
-        match outcome {
-            lazuli_transaction::Outcome::Dropped => {
-                session.out.warn(format!("Transaction {id} had changed nothing yet and was dropped."));
-            }
-            lazuli_transaction::Outcome::Completed(report) => {
-                session
-                    .out
-                    .warn(format!("Transaction {id} is complete ({} packages).", report.elements.len()));
-                report.notes.iter().filter_map(say).for_each(|text| session.out.warn(text));
-            }
-        }
-    }
-    close_records(session)?;
-    if recovery.transactions.is_empty() && !quiet {
-        session.out.info("There is nothing to recover.");
-    }
-    Ok(Outcome::Done)
-}
-
-/// Records in the history that say "running": nobody runs them any more. What they put there is there, or
-/// not.
-fn close_records(session: &Session<'_>) -> Result<()> {
-    let running = History::read(&session.root)?.running()?;
-    if running.is_empty() {
-        return Ok(());
-    }
-    // Whoever holds the lock may be the one whose record it is.
-    let database = Database::open(&session.root, Access::Write)?;
-    let installed = nevras(&database)?;
-    let mut history = History::open(&session.root)?;
-    for id in history.running()? {
-        let record = history.transaction(id)?;
-        let there = |n: &Nevra| installed.iter().any(|i| i.to_string() == n.to_string());
-        let done = record.elements.iter().filter(|e| e.action != Did::Mark).all(|e| {
-            // A reinstallation looks the same before and after.
-            e.action == Did::Replaced || there(&e.nevra) != e.action.is_out()
-        });
-        let state = if done { State::Recovered } else { State::Failed };
-        history.finish(id, state, time::now(), &database.cookie()?, "", &installed)?;
-    }
-    Ok(())
 }

@@ -116,6 +116,24 @@ fn jobs_that_cannot_be_done_are_left_out_on_request() {
 }
 
 #[test]
+fn what_is_excluded_from_weak_dependencies_comes_for_requirements_only() {
+    let available = "a-1-1.noarch\n Recommends: b\n Recommends: (b or c)\n Recommends: d\n\n b-1-1.noarch\n\n \
+                     c-1-1.noarch\n\n d-1-1.noarch\n Requires: lang-x\n\n lang-x-1-1.noarch\n\n \
+                     lang-de-1-1.noarch\n Supplements: a";
+    let exclude_from_weak = vec!["b".to_owned(), "lang-*".to_owned()];
+    let options = Options { exclude_from_weak, ..Options::default() };
+    assert_snapshot!(planned_with("", available, &install(&["a"]), &options), @r"
+    install a-1-1 [user]: asked for by `a`
+    install c-1-1 [weak-dependency]: recommended by a-1-1 ((b or c))
+    install d-1-1 [weak-dependency]: recommended by a-1-1 (d)
+    install lang-x-1-1 [dependency]: required by d-1-1 (lang-x)
+    ");
+    assert_snapshot!(planned_with("", available, &install(&["b"]), &options), @r"
+    install b-1-1 [user]: asked for by `b`
+    ");
+}
+
+#[test]
 fn weak_dependencies_of_new_packages_come_and_do_not_come_back() {
     let available = "a-1-1.noarch\n Recommends: b\n\n b-1-1.noarch\n\n lang-1-1.noarch\n Supplements: (a and de)\n\n \
                      a-2-1.noarch\n Recommends: b\n Recommends: c\n\n c-1-1.noarch";
@@ -170,6 +188,28 @@ fn a_preferred_repository_comes_before_a_later_version() {
     ");
     let Action::Install { package } = plan.steps[0].action else { panic!("an install") };
     assert_eq!(all.repository(package), "ours");
+}
+
+/// Nobody takes a name away from a repository that is preferred: neither by a later version nor by obsoleting it.
+#[test]
+fn a_preferred_repository_decides_about_upgrades_too() {
+    let plan = |ours: &str, theirs: &str, installed: &str, priority| {
+        let (ours, theirs) = (universe(ours), universe(theirs));
+        let (ours, theirs) = (Packages::new(&ours), Packages::new(&theirs));
+        let member =
+            |universe, id: &str, priority| Member { universe, id: id.to_owned(), priority, cost: 1000 };
+        let all = Repositories::new([member(&theirs, "theirs", 99), member(&ours, "ours", priority)]);
+        show(&solve_transaction(&all, &machine(installed), &upgrade(), &Options::default()).expect("a plan"))
+    };
+    let theirs = "a-9-1.noarch\n\n b-1-1.noarch\n Obsoletes: a\n\n kernel-9-1.noarch";
+    let installed = "a-1-1.noarch\n\n kernel-1-1.noarch";
+    assert_eq!(plan("a-1-1.noarch\n\n kernel-1-1.noarch", theirs, installed, 10), "nothing to do");
+    let newer = plan("a-2-1.noarch\n\n kernel-2-1.noarch", theirs, installed, 10);
+    assert!(newer.contains("a-2-1") && newer.contains("kernel-2-1"), "{newer}");
+    assert!(!newer.contains("-9-1") && !newer.contains("b-1-1"), "{newer}");
+    // Equals compete, and what nobody else has may come from anywhere.
+    assert!(plan("a-1-1.noarch", theirs, installed, 99).contains("b-1-1"));
+    assert!(plan("c-1-1.noarch", theirs, installed, 10).contains("kernel-9-1"));
 }
 
 #[test]

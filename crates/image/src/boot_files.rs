@@ -1,0 +1,123 @@
+//! What lies on the EFI system partition: systemd-boot, its configuration, the unified kernel image.
+
+use crate::passes::tools::kernel_versions;
+use crate::uki::Uki;
+use crate::{Context, Error, Result, esp, sparse};
+use lazuli_layout::{ALIGNMENT, UkiName, esp as names};
+use lazuli_tree::{Tree, TreePath};
+use std::collections::BTreeMap;
+
+/// systemd-boot shows no menu unless a key is held, and lets nobody edit the command line.
+const LOADER_CONF: &str = "timeout 0\neditor no\n";
+
+/// The programs that firmware starts.
+#[derive(Debug, Clone)]
+pub(crate) struct BootFiles {
+    /// systemd-boot.
+    pub systemd_boot: Vec<u8>,
+    /// The unified kernel image.
+    pub uki: Vec<u8>,
+    /// Its name.
+    pub name: UkiName,
+}
+
+/// systemd-boot as the tool root has it, unsigned.
+pub(crate) fn systemd_boot(ctx: &Context<'_>) -> Result<Vec<u8>> {
+    Ok(lazuli_fs::read(ctx.tool_root.join("usr/lib/systemd/boot/efi/systemd-bootx64.efi"))?)
+}
+
+/// The name of a tree's unified kernel image. It bears the version of the image if it has one, else that of the
+/// distribution.
+pub(crate) fn uki_name(ctx: &Context<'_>, tree: &Tree) -> Result<UkiName> {
+    let osrel = os_release(ctx, tree)?;
+    let field = |key: &str| os_release_field(&osrel, key).filter(|value| !value.is_empty());
+    let version = field("IMAGE_VERSION").or_else(|| field("VERSION_ID")).unwrap_or_default();
+    Ok(UkiName { id: field("ID").unwrap_or_default(), version, counter: None })
+}
+
+/// The unified kernel image of a tree, unsigned, and its name.
+pub(crate) fn unified_kernel(
+    ctx: &Context<'_>,
+    tree: &Tree,
+    command_line: &str,
+) -> Result<(UkiName, Vec<u8>)> {
+    let stub = lazuli_fs::read(ctx.tool_root.join("usr/lib/systemd/boot/efi/linuxx64.efi.stub"))?;
+    let (uname, linux) = kernel(ctx, tree)?;
+    let osrel = os_release(ctx, tree)?;
+    let field = |key: &str| os_release_field(&osrel, key).unwrap_or_default();
+    let (id, version) = (field("ID"), field("VERSION_ID"));
+    let sbat = format!(
+        "uki,1,UKI,uki,1,https://uapi-group.org/specifications/specs/unified_kernel_image/\n\
+         {id},1,{},{id},{version},{}\n",
+        field("NAME"),
+        field("HOME_URL"),
+    );
+    let uki =
+        Uki { stub: &stub, linux: &linux, osrel: &osrel, cmdline: command_line, uname: &uname, sbat: &sbat };
+    let uki = uki.build().map_err(|e| Error::format("unified kernel image", e))?;
+    Ok((uki_name(ctx, tree)?, uki))
+}
+
+/// The EFI system partition of `size` bytes.
+pub(crate) fn system_partition(
+    ctx: &Context<'_>,
+    boot: &BootFiles,
+    size: u64,
+    volume_id: u32,
+) -> Result<sparse::SparseBuffer> {
+    ctx.progress("make the EFI system partition");
+    let files = BTreeMap::from([
+        (names::FALLBACK_X86_64.to_owned(), boot.systemd_boot.clone()),
+        (names::SYSTEMD_BOOT_X86_64.to_owned(), boot.systemd_boot.clone()),
+        (format!("{}/{}", names::UKI_DIRECTORY, boot.name), boot.uki.clone()),
+        (names::LOADER_CONF.to_owned(), LOADER_CONF.as_bytes().to_vec()),
+    ]);
+    esp::build(&esp::Volume { size, start: ALIGNMENT, id: volume_id, time: ctx.source_date_epoch }, &files)
+}
+
+/// The one kernel of the tree: its release and its image.
+fn kernel(ctx: &Context<'_>, tree: &Tree) -> Result<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for version in kernel_versions(tree)? {
+        let path = TreePath::new(&format!("usr/lib/modules/{version}/vmlinuz"))
+            .map_err(crate::passes::Error::from)?;
+        if let Some(image) = tree.read(ctx.store, &path)? {
+            found.push((version, image));
+        }
+    }
+    match found.len() {
+        1 => Ok(found.remove(0)),
+        0 => Err(Error::Missing {
+            what: "kernel",
+            path: "/usr/lib/modules/VERSION/vmlinuz".into(),
+            hint: "add `kernel` to the image's packages".into(),
+        }),
+        _ => {
+            let versions: Vec<&str> = found.iter().map(|(v, _)| v.as_str()).collect();
+            let reason = format!("the image has several kernels ({}); keep one", versions.join(", "));
+            Err(Error::format("unified kernel image", reason))
+        }
+    }
+}
+
+pub(crate) fn os_release(ctx: &Context<'_>, tree: &Tree) -> Result<String> {
+    let path = TreePath::new("usr/lib/os-release").map_err(crate::passes::Error::from)?;
+    let missing =
+        |hint: &str| Error::Missing { what: "os-release", path: path.to_string(), hint: hint.into() };
+    let text = tree.read(ctx.store, &path)?.ok_or_else(|| missing("add `lazuli-release` to the packages"))?;
+    let text = String::from_utf8(text).map_err(|_| missing("it is not UTF-8"))?;
+    for key in ["ID", "VERSION_ID", "NAME"] {
+        if os_release_field(&text, key).is_none_or(|value| value.is_empty()) {
+            return Err(missing(&format!("it has no {key}")));
+        }
+    }
+    Ok(text)
+}
+
+/// A value of os-release(5), without its quotes.
+fn os_release_field(text: &str, key: &str) -> Option<String> {
+    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?.trim();
+    let bare = |quote: char| value.strip_prefix(quote).and_then(|v| v.strip_suffix(quote));
+    // A comma would end a field of .sbat.
+    Some(bare('"').or_else(|| bare('\'')).unwrap_or(value).replace(['\\', ','], ""))
+}
