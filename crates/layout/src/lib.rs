@@ -35,7 +35,7 @@ mod version;
 pub use guid::{Guid, ParseGuidError};
 pub use partition::{Architecture, PartitionFlags, PartitionType};
 pub use slot::{BootCounter, LabelError, Slot, SlotLabel, UkiName};
-pub use soak::{Gate, Soak, Verdict};
+pub use soak::{Gate, Outcome, Soak, Verdict};
 pub use version::{Version, VersionError};
 
 /// The size of the EFI system partition in bytes: room for several unified kernel images for as long

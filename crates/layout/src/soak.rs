@@ -7,9 +7,9 @@ use std::time::Duration;
 pub struct Gate {
     /// How long every check must hold without a break.
     pub soak: Duration,
-    /// How long checks may fail in one piece, at the beginning too.
+    /// How long checks may fail in one piece once the system has started.
     pub patience: Duration,
-    /// When it is over, whatever happened.
+    /// When it is over, whatever happened. It alone limits the start: a machine that is slow to start is not ill.
     pub deadline: Duration,
 }
 
@@ -31,8 +31,17 @@ pub struct Soak {
     well: Option<Duration>,
     /// Since when they fail.
     ill: Option<Duration>,
-    /// Whether they ever held; before that they failed from the start of the kernel on.
-    was_well: bool,
+}
+
+/// What a look at the checks found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// All checks hold.
+    Well,
+    /// The system is not up yet, so checks cannot hold; in words, what it waits for.
+    Starting(String),
+    /// A check does not hold; which, in words.
+    Ill(String),
 }
 
 /// What a look at the checks leads to.
@@ -54,30 +63,28 @@ pub enum Verdict {
 
 impl Soak {
     /// Takes the outcome of all checks at a time since the start of the kernel.
-    pub fn step(&mut self, gate: &Gate, now: Duration, outcome: Result<(), String>) -> Verdict {
-        match outcome {
-            Ok(()) => {
-                self.ill = None;
-                self.was_well = true;
-                let well = *self.well.get_or_insert(now);
-                let held = now.saturating_sub(well);
-                if held >= gate.soak {
-                    return Verdict::Bless;
-                }
-                if now >= gate.deadline {
-                    let reason = format!("the checks did not hold for {} s in time", gate.soak.as_secs());
-                    return Verdict::Fail { reason };
-                }
-                Verdict::Wait { left: gate.soak.saturating_sub(held) }
+    pub fn step(&mut self, gate: &Gate, now: Duration, outcome: Outcome) -> Verdict {
+        let (well, ill) = match outcome {
+            Outcome::Well => (Some(*self.well.get_or_insert(now)), None),
+            Outcome::Starting(reason) => (None, Some((now, reason))),
+            Outcome::Ill(reason) => (None, Some((*self.ill.get_or_insert(now), reason))),
+        };
+        let held = now.saturating_sub(well.unwrap_or(now));
+        if well.is_some() && held >= gate.soak {
+            return Verdict::Bless;
+        }
+        let late = now >= gate.deadline;
+        self.well = well;
+        self.ill = ill.as_ref().map(|(since, _)| *since);
+        match ill {
+            Some((since, reason)) if late || now.saturating_sub(since) >= gate.patience => {
+                Verdict::Fail { reason }
             }
-            Err(reason) => {
-                let ill = *self.ill.get_or_insert(if self.was_well { now } else { Duration::ZERO });
-                self.well = None;
-                if now.saturating_sub(ill) >= gate.patience || now >= gate.deadline {
-                    return Verdict::Fail { reason };
-                }
-                Verdict::Wait { left: gate.soak }
+            None if late => {
+                let reason = format!("the checks did not hold for {} s in time", gate.soak.as_secs());
+                Verdict::Fail { reason }
             }
+            _ => Verdict::Wait { left: gate.soak.saturating_sub(held) },
         }
     }
 }
@@ -94,9 +101,16 @@ mod tests {
     };
 
     fn run(outcomes: impl IntoIterator<Item = bool>) -> (u64, Verdict) {
+        follow(
+            outcomes
+                .into_iter()
+                .map(|well| if well { Outcome::Well } else { Outcome::Ill("a unit failed".into()) }),
+        )
+    }
+
+    fn follow(outcomes: impl IntoIterator<Item = Outcome>) -> (u64, Verdict) {
         let mut soak = Soak::default();
-        for (second, well) in (0..).zip(outcomes) {
-            let outcome = if well { Ok(()) } else { Err("a unit failed".to_owned()) };
+        for (second, outcome) in (0..).zip(outcomes) {
             match soak.step(&GATE, Duration::from_secs(second), outcome) {
                 Verdict::Wait { .. } => {}
                 verdict => return (second, verdict),
@@ -121,6 +135,18 @@ mod tests {
         // Neither is it saved by being well now and then.
         let (at, verdict) = run((0..400).map(|n| n % 20 < 10));
         assert!(at == 300 && matches!(verdict, Verdict::Fail { .. }), "{at} {verdict:?}");
+    }
+
+    #[test]
+    fn a_slow_start_is_no_illness_but_has_an_end() {
+        let starting = || Outcome::Starting("the system is `starting`".into());
+        let slow = (0..).map(|n| if n < 200 { starting() } else { Outcome::Well });
+        assert_eq!(follow(slow.take(400)), (260, Verdict::Bless));
+        // Patience begins where the start ends.
+        let ill = (0..400).map(|n| if n < 200 { starting() } else { Outcome::Ill("a unit failed".into()) });
+        assert_eq!(follow(ill), (230, Verdict::Fail { reason: "a unit failed".into() }));
+        let never = std::iter::repeat_n(starting(), 400);
+        assert_eq!(follow(never), (300, Verdict::Fail { reason: "the system is `starting`".into() }));
     }
 
     proptest! {

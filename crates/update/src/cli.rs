@@ -11,7 +11,7 @@ use crate::watch::{Machine, soak};
 use crate::{Error, Result, health, inquire, reports};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lazuli_layout::assess::{Event, ImageId, Standing};
-use lazuli_layout::{Slot, assess};
+use lazuli_layout::{Outcome, Slot, assess};
 use lazuli_rollout::Time;
 use lazuli_slots::Access;
 use serde::Serialize;
@@ -153,7 +153,10 @@ fn run(cli: &Cli) -> Result<()> {
             let host = Host::open(&place, Access::Read)?;
             let checks = health::checks(&place.root)?;
             let timeout = Duration::from_secs(host.settings().health.timeout);
-            health::look(&checks, timeout).map_err(Error::Ill)?;
+            match health::look(&checks, timeout) {
+                Outcome::Well => {}
+                Outcome::Starting(reason) | Outcome::Ill(reason) => return Err(Error::Ill(reason)),
+            }
             Done::new("healthy", format!("all {} checks hold", checks.len())).show(output.json)
         }
         Command::Stage(offered) => take(&place, offered, false),

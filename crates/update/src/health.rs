@@ -11,6 +11,7 @@
 //! whole must be `running` as `systemctl is-system-running` says, which no failed unit is.
 
 use crate::{Error, Result};
+use lazuli_layout::Outcome;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -78,18 +79,35 @@ fn units(text: &str) -> impl Iterator<Item = Check> {
         })
 }
 
-/// Looks at all checks; the first that does not hold, in words.
-pub fn look(checks: &[Check], timeout: Duration) -> std::result::Result<(), String> {
-    checks.iter().try_for_each(|check| check.look(timeout))
+/// Looks at all checks; the first that does not hold, in words. While the system starts nothing else is looked at.
+pub fn look(checks: &[Check], timeout: Duration) -> Outcome {
+    checks
+        .iter()
+        .map(|check| check.look(timeout))
+        .find(|outcome| *outcome != Outcome::Well)
+        .unwrap_or(Outcome::Well)
 }
 
 impl Check {
-    fn look(&self, timeout: Duration) -> std::result::Result<(), String> {
-        match self {
+    fn look(&self, timeout: Duration) -> Outcome {
+        match self.try_look(timeout) {
+            Ok(outcome) => outcome,
+            Err(reason) => Outcome::Ill(reason),
+        }
+    }
+
+    fn try_look(&self, timeout: Duration) -> std::result::Result<Outcome, String> {
+        Ok(match self {
             Self::Running => {
                 let (_, text) = run(Command::new("systemctl").arg("is-system-running"), timeout)?;
-                let state = text.trim();
-                if state == "running" { Ok(()) } else { Err(format!("the system is `{state}`")) }
+                match text.trim() {
+                    "running" => Outcome::Well,
+                    // Said until the first jobs are done, and never again.
+                    state @ ("initializing" | "starting") => {
+                        Outcome::Starting(format!("the system is `{state}`"))
+                    }
+                    state => Outcome::Ill(format!("the system is `{state}`")),
+                }
             }
             Self::Unit { name, optional } => {
                 let mut command = Command::new("systemctl");
@@ -98,17 +116,21 @@ impl Check {
                 let value =
                     |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
                 match (value("LoadState="), value("ActiveState=")) {
-                    ("not-found", _) if *optional => Ok(()),
-                    (_, "active") => Ok(()),
-                    (load, active) => Err(format!("{name} is {active} ({load})")),
+                    ("not-found", _) if *optional => Outcome::Well,
+                    (_, "active") => Outcome::Well,
+                    (load, active) => Outcome::Ill(format!("{name} is {active} ({load})")),
                 }
             }
             Self::Program(path) => {
                 let (success, text) = run(&mut program(path), timeout)?;
                 let last = text.lines().last().unwrap_or_default();
-                if success { Ok(()) } else { Err(format!("{} failed: {last}", path.display())) }
+                if success {
+                    Outcome::Well
+                } else {
+                    Outcome::Ill(format!("{} failed: {last}", path.display()))
+                }
             }
-        }
+        })
     }
 }
 
@@ -213,12 +235,16 @@ mod tests {
         put(dir.path(), "bad", "#!/bin/sh\necho first\necho no disk\nexit 1\n", 0o755);
         put(dir.path(), "slow", "#!/bin/sh\nsleep 60\n", 0o755);
         let timeout = Duration::from_millis(500);
-        assert_eq!(path("good").look(timeout), Ok(()));
+        let ill = |name: &str| match path(name).look(timeout) {
+            Outcome::Ill(reason) => reason,
+            other => panic!("{name}: {other:?}"),
+        };
+        assert_eq!(path("good").look(timeout), Outcome::Well);
         // Where nothing can be executed, a script is not either; its interpreter reads it.
         put(dir.path(), "argument", "#!/bin/sh -e\nfalse\nexit 0\n", 0o644);
-        assert!(path("argument").look(timeout).is_err());
-        assert!(path("bad").look(timeout).unwrap_err().ends_with("bad failed: no disk"));
-        assert!(path("slow").look(timeout).unwrap_err().contains("did not end"));
-        assert!(path("none").look(timeout).unwrap_err().contains("cannot be started"));
+        assert!(ill("argument").ends_with("argument failed: "));
+        assert!(ill("bad").ends_with("bad failed: no disk"));
+        assert!(ill("slow").contains("did not end"));
+        assert!(ill("none").contains("cannot be started"));
     }
 }

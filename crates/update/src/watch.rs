@@ -2,7 +2,7 @@
 
 use crate::health::{Check, look};
 use crate::settings::Health;
-use lazuli_layout::{Soak, Verdict};
+use lazuli_layout::{Outcome, Soak, Verdict};
 use std::time::Duration;
 
 /// Time as the soak sees it.
@@ -35,11 +35,7 @@ pub fn soak(checks: &[Check], health: &Health, clock: &impl Clock) -> Result<(),
     soak_with(health, clock, &mut || look(checks, Duration::from_secs(health.timeout)))
 }
 
-fn soak_with(
-    health: &Health,
-    clock: &impl Clock,
-    look: &mut dyn FnMut() -> Result<(), String>,
-) -> Result<(), String> {
+fn soak_with(health: &Health, clock: &impl Clock, look: &mut dyn FnMut() -> Outcome) -> Result<(), String> {
     let gate = health.gate();
     let mut soak = Soak::default();
     let mut last = None;
@@ -47,8 +43,9 @@ fn soak_with(
         let outcome = look();
         if last.as_ref() != Some(&outcome) {
             match &outcome {
-                Ok(()) => tracing::info!("all checks hold"),
-                Err(reason) => tracing::warn!(reason, "not well"),
+                Outcome::Well => tracing::info!("all checks hold"),
+                Outcome::Starting(reason) => tracing::info!(reason, "not up yet"),
+                Outcome::Ill(reason) => tracing::warn!(reason, "not well"),
             }
             last = Some(outcome.clone());
         }
@@ -84,13 +81,13 @@ mod tests {
     fn an_image_that_crashes_after_two_minutes_is_given_up() {
         let health = Health::default();
         let clock = Fast(Cell::new(Duration::from_secs(20)));
-        let well = soak_with(&health, &clock, &mut || Ok(()));
+        let well = soak_with(&health, &clock, &mut || Outcome::Well);
         assert_eq!((well, clock.0.get().as_secs()), (Ok(()), 320));
         let clock = Fast(Cell::new(Duration::from_secs(20)));
         let mut looked = 0;
         let ill = soak_with(&health, &clock, &mut || {
             looked += 1;
-            if looked < 24 { Ok(()) } else { Err("containerd.service is failed".into()) }
+            if looked < 24 { Outcome::Well } else { Outcome::Ill("containerd.service is failed".into()) }
         });
         assert_eq!(ill, Err("containerd.service is failed".into()));
         assert!(clock.0.get() < Duration::from_secs(330), "{:?}", clock.0);
