@@ -24,12 +24,18 @@ use std::process::{Command, Output};
 use std::time::Instant;
 use user::{assert_fine, checkout, lazuli};
 
-/// The machine.
+/// How a machine is started.
 struct Machine {
     disk: PathBuf,
 }
 
 impl Machine {
+    /// A machine that runs image 1 and has not started yet.
+    fn new(work: &Path) -> Self {
+        Self { disk: work.join("disk") }
+    }
+
+    /// One start: until the script ends, or until the machine restarts or gives up.
     fn start(&self, what: &str, script: &str) -> Output {
         let begun = Instant::now();
         let output = Command::new(env!("CARGO_BIN_EXE_lazuli"))
@@ -38,7 +44,9 @@ impl Machine {
             .current_dir(checkout())
             .output()
             .unwrap();
-        println!("--- {what}: {} s\n{}", begun.elapsed().as_secs(), String::from_utf8_lossy(&output.stdout));
+        let (told, errors) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        println!("--- {what}: {} s\n{told}{errors}", begun.elapsed().as_secs());
         output
     }
 
@@ -50,46 +58,83 @@ impl Machine {
     }
 }
 
-fn built(work: &Path, version: &str) -> PathBuf {
-    let output = work.to_str().unwrap();
-    lazuli(&[
-        "build",
-        "container-host",
-        "--image-version",
-        version,
-        "--format",
-        "raw",
-        "--update",
-        "--output",
-        output,
-    ]);
-    work.join(format!("container-host-{version}"))
+/// A repository, and where its images are built.
+struct Publisher {
+    work: PathBuf,
+    repo: PathBuf,
+}
+
+impl Publisher {
+    fn new(work: &Path) -> Self {
+        let repo = work.join("repo");
+        lazuli(&["update", "root", "--to", repo.to_str().unwrap()]);
+        Self { work: work.to_owned(), repo }
+    }
+
+    /// Builds and publishes a version, from another folder of definitions if it is given.
+    fn release(&self, version: &str, distro: Option<&Path>) {
+        let output = self.work.to_str().unwrap();
+        let mut arguments =
+            vec!["build", "container-host", "--image-version", version, "--format", "raw", "--update"];
+        arguments.extend(["--output", output]);
+        if let Some(distro) = distro {
+            arguments.extend(["--distro", distro.to_str().unwrap(), "--lock", "lazuli.lock"]);
+        }
+        lazuli(&arguments);
+        let image = self.work.join(format!("container-host-{version}"));
+        let (image, to) = (image.to_str().unwrap(), self.repo.to_str().unwrap());
+        println!("{}", lazuli(&["update", "publish", image, "--to", to, "--level", "3", "--recipes", "1"]));
+    }
+
+    /// What a machine is told of it.
+    fn settings(&self, server: &Server, health: &str) -> String {
+        format!(
+            "mkdir -p /etc/lazuli; cat > /etc/lazuli/update.toml << END\naddress = \"http://10.0.2.2:{}\"\n\
+             automatic = \"check\"\n[health]\n{health}\nEND\n\
+             lazuli-settings keep /etc/lazuli/update.toml\n",
+            server.address.port()
+        )
+    }
+}
+
+fn work() -> tempfile::TempDir {
+    tempfile::tempdir_in(checkout().join("target")).unwrap()
+}
+
+/// The definitions of the distribution, with something changed about `container-host`.
+fn changed(work: &Path, name: &str, change: impl FnOnce(&mut String)) -> PathBuf {
+    let distro = work.join(name).join("distro");
+    let copied = Command::new("cp")
+        .args(["-a", "--"])
+        .arg(checkout().join("distro"))
+        .arg({
+            std::fs::create_dir_all(distro.parent().unwrap()).unwrap();
+            &distro
+        })
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    let path = distro.join("images/container-host.toml");
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    let before = text.clone();
+    change(&mut text);
+    assert_ne!(before, text);
+    std::fs::write(path, text).unwrap();
+    distro
 }
 
 #[test]
 #[ignore = "seven starts of a virtual machine"]
 fn a_machine_updates_itself_and_returns_from_what_does_not_hold() {
-    let work = tempfile::tempdir_in(checkout().join("target")).unwrap();
-    let repo = work.path().join("repo");
-    let to = repo.to_str().unwrap();
-    lazuli(&["update", "root", "--to", to]);
-    let publish = |image: &Path| {
-        let image = image.to_str().unwrap();
-        println!("{}", lazuli(&["update", "publish", image, "--to", to, "--level", "3", "--recipes", "1"]));
-    };
+    let work = work();
+    let publisher = Publisher::new(work.path());
     for version in ["1", "2"] {
-        publish(&built(work.path(), version));
+        publisher.release(version, None);
     }
-    let server = Server::start(&repo);
-    let machine = Machine { disk: work.path().join("disk") };
+    let server = Server::start(&publisher.repo);
+    let machine = Machine::new(work.path());
 
-    // Everything that a start needs to say of itself.
-    let settings = format!(
-        "mkdir -p /etc/lazuli; cat > /etc/lazuli/update.toml << END\naddress = \"http://10.0.2.2:{}\"\n\
-         automatic = \"check\"\n[health]\nsoak = 20\npatience = 300\ndeadline = 900\nEND\n\
-         lazuli-settings keep /etc/lazuli/update.toml\n",
-        server.address.port()
-    );
+    let settings = publisher.settings(&server, "soak = 20\npatience = 100\ndeadline = 900");
     let first = machine.run(
         "image 1 takes image 2",
         &format!("{settings} systemctl is-system-running --wait\nlazuli-update status; lazuli-update check && lazuli-update apply && lazuli-update status"),
@@ -107,7 +152,7 @@ fn a_machine_updates_itself_and_returns_from_what_does_not_hold() {
     assert!(second.contains("running  slot B  2              blessed"), "{second}");
     assert!(second.contains("IMAGE_VERSION=2"), "{second}");
 
-    publish(&built(work.path(), "3"));
+    publisher.release("3", None);
     let third = machine.run(
         "image 1 runs again, and takes image 3 with a check that fails",
         "lazuli-update status; lazuli-update apply --version 2 2>&1\n\
@@ -131,4 +176,85 @@ fn a_machine_updates_itself_and_returns_from_what_does_not_hold() {
     assert!(last.contains("running  slot A  1              blessed"), "{last}");
     assert!(last.contains("failed   version 3: nothing.service is inactive (not-found)"), "{last}");
     assert!(last.contains("failed here before"), "{last}");
+}
+
+/// What is wrong with an image, and what the machine says about it afterwards.
+struct Bad {
+    name: &'static str,
+    change: fn(&mut String),
+    reason: &'static str,
+}
+
+const BAD: [Bad; 4] = [
+    Bad {
+        name: "whose kernel panics",
+        change: |text| add_to_command_line(text, "init=/usr/bin/false"),
+        reason: "",
+    },
+    Bad {
+        name: "whose init hangs",
+        change: |text| {
+            add_to_command_line(text, "init=/usr/lib/hang");
+            *text = text.replace("watchdog.open_timeout=300", "watchdog.open_timeout=20");
+            *text += "\n[[file]]\npath = \"/usr/lib/hang\"\nmode = \"0755\"\n\
+                      content = \"#!/bin/sh\\nwhile :; do sleep 1000; done\\n\"\n";
+        },
+        reason: "",
+    },
+    Bad {
+        name: "whose containerd fails",
+        change: |text| {
+            *text += "\n[[file]]\npath = \"/usr/lib/systemd/system/containerd.service.d/90-bad.conf\"\n\
+                      content = \"[Service]\\nExecStart=\\nExecStart=/usr/bin/false\\n\"\n";
+        },
+        reason: "containerd.service",
+    },
+    Bad {
+        name: "that crashes after two minutes",
+        change: |text| {
+            *text += "\n[[file]]\npath = \"/usr/lib/systemd/system/crash.service\"\n\
+                      content = \"[Service]\\nExecStart=/bin/sh -c 'sleep 120; echo c > /proc/sysrq-trigger'\\n\"\n\
+                      [[file]]\npath = \"/usr/lib/systemd/system/multi-user.target.wants/crash.service\"\n\
+                      symlink = \"../crash.service\"\n";
+        },
+        reason: "",
+    },
+];
+
+fn add_to_command_line(text: &mut String, word: &str) {
+    *text = text.replace("kernel-command-line = [\n", &format!("kernel-command-line = [\n    \"{word}\",\n"));
+}
+
+#[test]
+#[ignore = "seventeen starts of a virtual machine"]
+fn an_image_that_cannot_hold_is_given_up_and_not_taken_again() {
+    let work = work();
+    let publisher = Publisher::new(work.path());
+    publisher.release("1", None);
+    let server = Server::start(&publisher.repo);
+    let machine = Machine::new(work.path());
+    let settings = publisher.settings(&server, "soak = 200\npatience = 20\ndeadline = 900");
+    machine.run("image 1", &settings);
+    for (version, bad) in (2..).zip(&BAD) {
+        let distro = changed(work.path(), &version.to_string(), bad.change);
+        publisher.release(&version.to_string(), Some(&distro));
+        let before = machine.run("image 1 takes the next", "lazuli-update apply && lazuli-update status");
+        let trial = format!("other    slot B  {version}              on trial, 3 tries left");
+        assert!(
+            before.contains("running  slot A  1              blessed") && before.contains(&trial),
+            "{before}"
+        );
+        for _ in 0..3 {
+            let output = machine.start(&format!("an image {}", bad.name), "lazuli-update status; sleep 800");
+            assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        }
+        let after = machine.run(
+            "back on image 1",
+            "lazuli-update status; lazuli-update check; lazuli-update apply 2>&1; lazuli-update history | tail -5; true",
+        );
+        assert!(after.contains("running  slot A  1              blessed"), "{after}");
+        let failed = after.lines().find(|line| line.starts_with(&format!("failed   version {version}:")));
+        assert!(failed.is_some_and(|line| line.contains(bad.reason)), "{after}");
+        assert!(after.contains("failed here before"), "{after}");
+    }
 }
