@@ -258,3 +258,62 @@ fn an_image_that_cannot_hold_is_given_up_and_not_taken_again() {
         assert!(after.contains("failed here before"), "{after}");
     }
 }
+
+#[test]
+#[ignore = "four starts of a virtual machine"]
+fn a_machine_in_a_poor_state_stays_whole_and_updates_once_it_can() {
+    let work = work();
+    let publisher = Publisher::new(work.path());
+    for version in ["1", "2"] {
+        publisher.release(version, None);
+    }
+    let server = Server::start(&publisher.repo);
+    let machine = Machine::new(work.path());
+    let settings = publisher.settings(&server, "soak = 30\npatience = 100\ndeadline = 900");
+
+    // No clock is needed for anything but the age of metadata, and a wrong one leaves nothing behind.
+    let clock = machine.run(
+        "the clock is wrong by ten years",
+        &format!(
+            "{settings} systemctl stop chrony; now=$(date +%s)\n\
+             date -s @$((now + 315576000)); lazuli-update check 2>&1; echo \"ahead $?\"\n\
+             date -s @$((now - 315576000)); lazuli-update check 2>&1; echo \"behind $?\"\n\
+             date -s @$now; lazuli-update check 2>&1; echo \"right $?\"; lazuli-update status"
+        ),
+    );
+    assert!(clock.contains("its metadata has expired") && clock.contains("ahead 1"), "{clock}");
+    assert!(clock.contains("behind 0") && clock.contains("right 0"), "{clock}");
+    assert!(clock.contains("running  slot A  1              blessed"), "{clock}");
+
+    // Neither is there room on the ESP, nor on the state partition.
+    let full = machine.run(
+        "both partitions are full",
+        "esp=/dev/disk/by-partlabel/esp; mkdir -p /run/esp\n\
+         head -c 100G /dev/zero > /var/fill 2>/dev/null; sync; df -B1 --output=avail /var\n\
+         lazuli-update apply 2>&1; echo \"state full $?\"; lazuli-update status; rm /var/fill; sync\n\
+         mount $esp /run/esp && head -c 100G /dev/zero > /run/esp/fill 2>/dev/null; df -B1 --output=avail /run/esp; umount /run/esp\n\
+         lazuli-update apply 2>&1; echo \"esp full $?\"; lazuli-update status\n\
+         mount $esp /run/esp; truncate -s -20M /run/esp/fill; df -B1 --output=avail /run/esp; umount /run/esp\n\
+         lazuli-update apply 2>&1; echo \"esp nearly full $?\"; lazuli-update status",
+    );
+    assert!(full.contains("state full 1") && full.contains("esp full 1"), "{full}");
+    assert!(full.contains("esp nearly full 0"), "{full}");
+    assert!(full.contains("other    slot B  2              on trial, 3 tries left"), "{full}");
+
+    // The image on trial finds the state partition full and the clock ten years ahead. It is kept all the same.
+    let kept = machine.run(
+        "on trial with a full state partition and a wrong clock",
+        "systemctl stop chrony; head -c 100G /dev/zero > /var/fill 2>/dev/null; sync\n\
+         date -s @$(($(date +%s) + 315576000)); lazuli-update status\n\
+         for _ in $(seq 100); do lazuli-update status | grep -q '^running.*blessed' && break; sleep 3; done\n\
+         lazuli-update status; lazuli-update history | tail -3; journalctl -b -u lazuli-update-bless --no-pager | tail -5",
+    );
+    assert!(kept.contains("running  slot B  2              on trial, 2 tries left"), "{kept}");
+    assert!(kept.contains("running  slot B  2              blessed"), "{kept}");
+    let after = machine
+        .run("and after that", "rm /var/fill; lazuli-update status; systemctl is-system-running --wait");
+    assert!(
+        after.contains("running  slot B  2              blessed") && after.contains("running\n"),
+        "{after}"
+    );
+}
