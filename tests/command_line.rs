@@ -97,3 +97,17 @@ fn a_download_that_came_to_nothing_is_not_reported_as_one() {
     support::assert_failed(&output, &["no longer carries"]);
     assert!(!stderr(&output).contains("1 files"), "{}", stderr(&output));
 }
+
+/// The README's first command is `cargo run --release -- run core`, whatever other programs the workspace has.
+#[test]
+fn cargo_run_in_the_checkout_means_lazuli() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = std::process::Command::new(cargo)
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .output()
+        .expect("cargo starts");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let run = metadata["workspace_default_members"].as_array().expect("a list");
+    assert!(run.len() == 1 && run[0].as_str().is_some_and(|id| id.contains("crates/lazuli#")), "{run:?}");
+}
