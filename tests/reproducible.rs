@@ -39,7 +39,7 @@ const SECOND: Circumstances = Circumstances {
 };
 
 /// Binaries that are taken over.
-const COMPILED: [&str; 4] = ["lapis", "lazuli-cri", "lazuli-exec-guard", "lazuli-update"];
+const COMPILED: [&str; 5] = ["lapis", "lazuli-cri", "lazuli-exec-guard", "lazuli-initrd", "lazuli-update"];
 
 /// Puts what both builds may share into a fresh store: pinned downloads, the kernel, which has to be there, and
 /// compiled binaries.

@@ -391,3 +391,131 @@ fn signing_again_changes_nothing() {
     let uki = fs::read(dir.path().join("uki.efi")).expect("the image");
     assert!(authenticode::sign(keys.key(Role::Db), &uki).expect("signed") == uki);
 }
+
+/// Has the boot loader start the profile for recovery by default: only other profiles than the first have `@` in the names
+/// of their entries.
+fn start_recovery(dir: &Path) {
+    fs::write(dir.join("loader.conf"), "timeout 0\neditor no\ndefault *@*\n").expect("a file");
+    esp_copy(dir, "loader.conf", "::loader/loader.conf");
+}
+
+#[test]
+fn the_default_profile_has_no_initrd_and_the_second_one_is_in_the_same_signed_file() {
+    let dir = scratch();
+    copy(dir.path());
+    let name = uki_name(dir.path());
+    esp_copy(dir.path(), &format!("::EFI/Linux/{name}"), "uki.efi");
+    let uki = fs::read(dir.path().join("uki.efi")).expect("the image");
+    authenticode::verify(&uki, &keys().trusted()).expect("it is signed by db's owner");
+    let text = |profile: usize, name: &str| {
+        let data = lazuli_image::uki::profile_section(&uki, profile, name);
+        data.map(|data| String::from_utf8_lossy(data).into_owned())
+    };
+    assert_eq!(text(0, ".initrd"), None);
+    let main = text(0, ".cmdline").expect("a command line");
+    assert!(main.starts_with("dm-mod.create=\"root,,0,ro,0 ") && !main.contains("lazuli."), "{main}");
+    let recovery = text(1, ".cmdline").expect("a command line");
+    assert!(
+        recovery.starts_with("lazuli.verity=\"root,,0,ro,0 ") && !recovery.contains("dm-mod."),
+        "{recovery}"
+    );
+    assert_eq!(text(1, ".profile").expect("a profile"), "ID=recovery\nTITLE=Recovery\n");
+    assert_eq!(text(2, ".profile"), None);
+    let initrd = lazuli_image::uki::profile_section(&uki, 1, ".initrd").expect("an initrd");
+    eprintln!("the initrd has {} bytes", initrd.len());
+    let archive = zstd::bulk::decompress(initrd, 64 << 20).expect("zstd");
+    assert!(archive.starts_with(b"070701"));
+}
+
+/// Keeps settings: one that recovery ignores, and a key, which counts there, too.
+const KEEP: &str = r#"
+echo kept > /etc/hostname
+echo 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f nobody' > /etc/ssh/authorized_keys.d/root
+lazuli-settings keep /etc/hostname /etc/ssh/authorized_keys.d/root && lazuli-settings list
+systemctl reboot --boot-loader-entry=help
+"#;
+
+/// What a guest that was started for recovery says about itself.
+const RECOVERED: &str = r#"
+echo "state $(systemctl is-system-running --wait)"
+systemctl --failed --no-legend --plain
+findmnt -no SOURCE,FSTYPE,OPTIONS /
+echo "name $(cat /sys/block/dm-0/dm/name)"
+echo "init $(readlink /proc/1/exe)"
+findmnt -no TARGET | grep -c sysroot
+echo "hostname $(cat /etc/hostname) $(cat /proc/sys/kernel/hostname)"
+ls /etc/ssh/authorized_keys.d
+lazuli-settings list
+iptables -S INPUT | head -n 1
+passwd -S root
+cat /sys/class/watchdog/watchdog0/state
+echo "bless $(systemctl show -P ConditionResult lazuli-update-bless.service)"
+touch /usr/x 2>&1
+dmesg | grep lazuli-initrd
+journalctl -b -u lazuli-settings.service -o cat
+"#;
+
+#[test]
+fn recovery_starts_the_same_root_without_the_settings_that_could_be_wrong() {
+    let dir = scratch();
+    let disk = copy(dir.path());
+    let run = |script: &str| {
+        let disk = disk.to_str().expect("UTF-8");
+        let output = lazuli(&["-v", "run", IMAGE, "--persist", disk, "--timeout", "600", "--exec", script]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        eprintln!("{said}\n{}", String::from_utf8_lossy(&output.stderr));
+        said
+    };
+    let said = run(KEEP);
+    assert!(said.contains("/etc/hostname\n/etc/ssh/authorized_keys.d/root\n"), "{said}");
+    assert!(said.contains(".efi@recovery\n"), "the boot loader offers both profiles:\n{said}");
+    start_recovery(dir.path());
+    let said = run(RECOVERED);
+    for part in [
+        "state running\n",
+        "/dev/dm-0 erofs ro,",
+        "name root\n",
+        "init /usr/lib/systemd/systemd\n0\n",
+        "hostname lazuli lazuli\nroot\n/etc/hostname\n",
+        "-P INPUT DROP\n",
+        "root L ",
+        "\nactive\n",
+        "bless no\n",
+        "Read-only file system",
+        "lazuli-initrd: root on ",
+        "settings wait for the next start",
+    ] {
+        assert!(said.contains(part), "no `{part}` in\n{said}");
+    }
+}
+
+#[test]
+fn recovery_says_which_partition_is_missing_and_restarts() {
+    let dir = scratch();
+    let disk = copy(dir.path());
+    let name = uki_name(dir.path());
+    esp_copy(dir.path(), &format!("::EFI/Linux/{name}"), "uki.efi");
+    let mut uki = fs::read(dir.path().join("uki.efi")).expect("the image");
+    // Five minutes are long: words of the same length in the second command line, signed again.
+    let words = b"watchdog.open_timeout=600";
+    let at = uki.windows(words.len()).rposition(|w| w == words).expect("the command line");
+    uki[at..at + words.len()].copy_from_slice(b"lazuli.wait=15           ");
+    let uki = authenticode::sign(keys().key(Role::Db), &uki).expect("signed");
+    fs::write(dir.path().join("uki.efi"), uki).expect("a file");
+    esp_copy(dir.path(), "uki.efi", &format!("::EFI/Linux/{name}"));
+    start_recovery(dir.path());
+    let mut table = lazuli_image::read_table(&disk).expect("a table");
+    let guid = table.partitions[1].guid;
+    table.partitions[1].guid = lazuli_layout::Guid::from_u128(1);
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(&disk).expect("the disk");
+    let mut device = lazuli_image::gpt::FileDevice { file: &file, path: &disk, durable: false };
+    table.write(&mut device).expect("written");
+    let said = does_not_run(&disk, "300");
+    for part in [
+        format!("not there after 15 seconds: data of the root, PARTUUID={guid}; there is: vda with 1 "),
+        "the machine restarts".to_owned(),
+    ] {
+        assert!(said.contains(&part), "no `{part}` in\n{said}");
+    }
+    assert!(!said.contains("did not finish"), "it has to end by itself:\n{said}");
+}

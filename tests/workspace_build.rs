@@ -168,6 +168,17 @@ fn crates_of_the_workspace_are_compiled_as_a_component() {
     assert!(compiled && changed != package);
     assert!(log().contains("goodbye 7"));
 
+    // With the C library linked in it needs neither a loader nor a library.
+    assert!(log().contains("program interpreter") && log().contains("(NEEDED)"));
+    let component = first.dir.join("distro/components/hello/component.toml");
+    let text = fs::read_to_string(component).expect("a file");
+    first.write("distro/components/hello/component.toml", format!("{text}static = true\n"));
+    let (linked, compiled) = first.build();
+    assert!(compiled && linked != changed);
+    let log_text = log();
+    assert!(log_text.contains("goodbye 7") && log_text.contains("PIE"), "{log_text}");
+    assert!(!log_text.contains("program interpreter") && !log_text.contains("(NEEDED)"), "{log_text}");
+
     // Another directory, and a store that knows nothing of the first build's result.
     let second = Checkout::new(scratch.path().join("a second one"));
     make_own(&second);

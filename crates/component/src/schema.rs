@@ -124,6 +124,10 @@ pub struct WorkspaceSource {
     pub crates: Vec<String>,
     /// Names of the binaries that the spec gets.
     pub binaries: Vec<String>,
+    /// Whether the C library is linked in, so that the binaries run where there is none. Nothing of the source may then
+    /// have a procedural macro: that is a library, and would be linked in the same way.
+    #[serde(default, rename = "static")]
+    pub static_linking: bool,
 }
 
 /// How a component comes into being.

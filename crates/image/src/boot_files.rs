@@ -1,8 +1,8 @@
 //! What lies on the EFI system partition: systemd-boot, its configuration, the unified kernel image.
 
 use crate::passes::tools::kernel_versions;
-use crate::uki::Uki;
-use crate::{Context, Error, Result, esp, sparse};
+use crate::uki::{Profile, Uki};
+use crate::{Context, Error, Result, esp, initrd, sparse};
 use lazuli_layout::{ALIGNMENT, UkiName, esp as names};
 use lazuli_tree::{Tree, TreePath};
 use std::collections::BTreeMap;
@@ -35,11 +35,20 @@ pub(crate) fn uki_name(ctx: &Context<'_>, tree: &Tree) -> Result<UkiName> {
     Ok(UkiName { id: field("ID").unwrap_or_default(), version, counter: None })
 }
 
+/// The command lines in a unified kernel image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CommandLines {
+    /// That of the default profile, which has no initrd.
+    pub main: String,
+    /// That of the profile for recovery, which has one; `None` if there is no such profile.
+    pub recovery: Option<String>,
+}
+
 /// The unified kernel image of a tree, unsigned, and its name.
 pub(crate) fn unified_kernel(
     ctx: &Context<'_>,
     tree: &Tree,
-    command_line: &str,
+    lines: &CommandLines,
 ) -> Result<(UkiName, Vec<u8>)> {
     let stub = lazuli_fs::read(ctx.tool_root.join("usr/lib/systemd/boot/efi/linuxx64.efi.stub"))?;
     let (uname, linux) = kernel(ctx, tree)?;
@@ -52,8 +61,25 @@ pub(crate) fn unified_kernel(
         field("NAME"),
         field("HOME_URL"),
     );
-    let uki =
-        Uki { stub: &stub, linux: &linux, osrel: &osrel, cmdline: command_line, uname: &uname, sbat: &sbat };
+    let initrd = lines.recovery.as_ref().map(|_| initrd::build(ctx, tree)).transpose()?;
+    let profiles = [
+        Profile { id: "main", title: None, cmdline: None, initrd: None },
+        Profile {
+            id: "recovery",
+            title: Some("Recovery"),
+            cmdline: lines.recovery.as_deref(),
+            initrd: initrd.as_deref(),
+        },
+    ];
+    let uki = Uki {
+        stub: &stub,
+        linux: &linux,
+        osrel: &osrel,
+        cmdline: &lines.main,
+        uname: &uname,
+        sbat: &sbat,
+        profiles: if lines.recovery.is_some() { &profiles } else { &[] },
+    };
     let uki = uki.build().map_err(|e| Error::format("unified kernel image", e))?;
     Ok((uki_name(ctx, tree)?, uki))
 }

@@ -5,7 +5,7 @@
 //! by their content: hashing gigabytes of nothing would take longer than making them. As with blobs,
 //! a constant modification time marks a finished file; one that was touched since is made again.
 
-use crate::boot_files::{self, BootFiles};
+use crate::boot_files::{self, BootFiles, CommandLines};
 use crate::context::derive;
 use crate::disk_spec::{FileSystem, Format};
 use crate::ext4::{self, Ext4};
@@ -223,7 +223,8 @@ fn raw_disk(
     let disk = &image.spec.disk;
     let (esp_size, root_size) = (disk.esp.0, disk.root_size());
     let tree = root.load(ctx.store)?;
-    let (name, uki) = boot_files::unified_kernel(ctx, &tree, command_line)?;
+    let lines = CommandLines { main: command_line.to_owned(), recovery: None };
+    let (name, uki) = boot_files::unified_kernel(ctx, &tree, &lines)?;
     let boot = BootFiles { systemd_boot: boot_files::systemd_boot(ctx)?, uki, name };
     let esp = boot_files::system_partition(ctx, &boot, esp_size, ids.volume_id)?;
     let filesystem = root_filesystem(ctx, &tree, root, root_size, ids)?;

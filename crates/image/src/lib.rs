@@ -6,6 +6,7 @@
 //!                                          └─ kernel, os-release ─UKI─> ESP ─┘
 //!
 //! with slots:  root tree ──mkfs.erofs──> erofs ──> hash tree ──root hash, signed──> UKI, signed
+//!                  └─ program, modules ──cpio──> initrd of the second profile ───────┘
 //! ```
 //!
 //! - [`compose`] merges the packages of an image and applies the passes ([`passes`]): users, presets,
@@ -22,6 +23,7 @@
 mod boot_files;
 mod compose;
 mod context;
+mod cpio;
 mod disk;
 pub mod disk_spec;
 pub mod erofs;
@@ -29,6 +31,7 @@ mod error;
 pub mod esp;
 pub mod ext4;
 pub mod gpt;
+mod initrd;
 mod installed;
 pub mod passes;
 pub mod qcow2;

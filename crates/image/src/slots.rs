@@ -19,15 +19,19 @@
 //! meet another root. There is no `dm-mod.waitfor=` and no `rootwait`: both wait for ever, and a machine whose disk is not
 //! there has to panic, restart and use up a boot try. The kernel waits for its drivers to have probed either way.
 //!
+//! With `[recovery]` in the description there is a second profile, whose initrd makes the same mapping of the same text,
+//! `lazuli.verity=`, and may wait (crates/initrd).
+//!
 //! The signature of the root hash is an argument of the verity target (`root_hash_sig_base64`, a patch of ours, see
 //! distro/components/kernel): there is no user space yet that could put it into a key ring.
 
-use crate::boot_files::{self, BootFiles};
+use crate::boot_files::{self, BootFiles, CommandLines};
 use crate::disk::{Identifiers, copy_into, finished};
 use crate::gpt::{FileDevice, Partition, Table};
 use crate::signing::{self, Part};
-use crate::{Context, Error, Image, Result, Root, Signing, erofs, ext4};
+use crate::{Context, Error, Image, Result, Root, Signing, erofs, ext4, initrd};
 use lazuli_fs::Context as _;
+use lazuli_initrd::command_line::{RECOVERY, TABLE};
 use lazuli_layout::{
     ALIGNMENT, Architecture, ESP_LABEL, Guid, PartitionFlags, PartitionType, STATE_LABEL, SlotLabel, UkiName,
 };
@@ -118,7 +122,7 @@ pub struct Release {
     pub uki: PathBuf,
     /// systemd-boot, signed.
     pub systemd_boot: PathBuf,
-    /// The command line in the unified kernel image.
+    /// The command line of the unified kernel image's default profile.
     pub command_line: String,
     /// How large partitions are.
     pub sizes: Sizes,
@@ -155,8 +159,8 @@ pub fn to_sign(
     let uki = root_hash_signature
         .map(|signature| {
             let signature = signing::check_root_hash(signature, &root_hash, trusted)?;
-            let line = command_line(image, &verity, &signature)?;
-            boot_files::unified_kernel(ctx, &root.load(ctx.store)?, &line)
+            let lines = command_lines(image, &verity, &signature)?;
+            boot_files::unified_kernel(ctx, &root.load(ctx.store)?, &lines)
         })
         .transpose()?;
     Ok(ToSign {
@@ -177,14 +181,13 @@ pub(crate) fn release(
 ) -> Result<Release> {
     let verity = verity_root(ctx, root, image)?;
     let signature = signing.root_hash(&verity.hash.to_string())?;
-    let command_line = command_line(image, &verity, &signature)?;
+    let lines = command_lines(image, &verity, &signature)?;
     let version = image.version(ctx.source_date_epoch);
-    let key = ctx
-        .key("release", VERSION)
-        .input("root", &root.digest)
-        .field("command line", &command_line)
-        .input("signing", &signing.digest())
-        .finish();
+    let mut key = ctx.key("release", VERSION).input("root", &root.digest).field("command line", &lines.main);
+    if let Some(line) = &lines.recovery {
+        key = key.field("recovery", line).field("initrd", initrd::VERSION.to_string());
+    }
+    let key = key.input("signing", &signing.digest()).finish();
     let (systemd_boot, _) = finished(ctx, "systemd-boot", &key, "systemd-bootx64.efi", |path| {
         Ok(lazuli_fs::write(path, signing.image(Part::SystemdBoot, &boot_files::systemd_boot(ctx)?)?)?)
     })?;
@@ -192,7 +195,7 @@ pub(crate) fn release(
     let uki_name = boot_files::uki_name(ctx, &tree)?;
     let (uki, _) = finished(ctx, "uki", &key, &uki_name.to_string(), |path| {
         ctx.progress("make and sign the unified kernel image");
-        let (_, unsigned) = boot_files::unified_kernel(ctx, &tree, &command_line)?;
+        let (_, unsigned) = boot_files::unified_kernel(ctx, &tree, &lines)?;
         Ok(lazuli_fs::write(path, signing.image(Part::Uki, &unsigned)?)?)
     })?;
     let sizes = Sizes::of(image, verity.size)?;
@@ -203,7 +206,7 @@ pub(crate) fn release(
         uki_name,
         uki,
         systemd_boot,
-        command_line,
+        command_line: lines.main,
         sizes,
         key,
     })
@@ -257,7 +260,7 @@ fn verity_root(ctx: &Context<'_>, root: &Root, image: &Image) -> Result<VerityRo
 }
 
 /// What follows from the root, then what the image says.
-fn command_line(image: &Image, root: &VerityRoot, signature: &[u8]) -> Result<String> {
+fn command_lines(image: &Image, root: &VerityRoot, signature: &[u8]) -> Result<CommandLines> {
     let options = ["panic_on_corruption", "root_hash_sig_base64", &base64::encode(signature)];
     let table = VerityTable {
         root: root.hash,
@@ -279,14 +282,21 @@ fn command_line(image: &Image, root: &VerityRoot, signature: &[u8]) -> Result<St
     limit("dm-mod.create= with the signature of the root hash", create.len(), LONGEST_PARAMETER)?;
     // No verity device without a signature, not even one that is made later. `gpt`: the kernel takes the backup table
     // where the primary one is torn (block/partitions/efi.c); without the word it would find no partitions.
-    let own = format!(
-        "dm-mod.create=\"{create}\" dm_verity.require_signatures=1 root=/dev/dm-0 rootfstype=erofs ro gpt"
-    );
-    let words =
-        std::iter::once(own.as_str()).chain(image.spec.kernel_command_line.iter().map(String::as_str));
-    let line = words.collect::<Vec<_>>().join(" ");
-    limit("it", line.len(), LONGEST_COMMAND_LINE)?;
-    Ok(line)
+    let own = "dm_verity.require_signatures=1 root=/dev/dm-0 rootfstype=erofs ro gpt";
+    let common = image.spec.kernel_command_line.iter().map(String::as_str);
+    let main = [&format!("dm-mod.create=\"{create}\""), own].into_iter().chain(common.clone());
+    let main = main.collect::<Vec<_>>().join(" ");
+    limit("it", main.len(), LONGEST_COMMAND_LINE)?;
+    let recovery = image.spec.recovery.as_ref().map(|recovery| {
+        let mapping = [format!("{TABLE}=\"{create}\""), own.to_owned(), format!("{RECOVERY}=1")];
+        let more = recovery.kernel_command_line.iter().map(String::as_str);
+        // Of two settings the last one counts.
+        mapping.iter().map(String::as_str).chain(common).chain(more).collect::<Vec<_>>().join(" ")
+    });
+    if let Some(line) = &recovery {
+        limit("that of `[recovery]`", line.len(), LONGEST_COMMAND_LINE)?;
+    }
+    Ok(CommandLines { main, recovery })
 }
 
 /// Writes the disk: slot A as it runs, slot B and state empty.

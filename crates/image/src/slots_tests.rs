@@ -1,4 +1,5 @@
 use super::*;
+use crate::spec::Recovery;
 
 fn image(disk: &str) -> Image {
     let text = format!(
@@ -45,7 +46,9 @@ fn a_slot_that_is_too_small_is_refused() {
 
 #[test]
 fn the_command_line_waits_for_nothing_and_takes_no_root_without_a_signature() {
-    let line = command_line(&image(""), &root(1 << 24), &[7; 384]).unwrap();
+    let lines = command_lines(&image(""), &root(1 << 24), &[7; 384]).unwrap();
+    let line = lines.main;
+    assert_eq!(lines.recovery, None);
     assert!(line.starts_with("dm-mod.create=\"root,,0,ro,0 134217728 verity 1 PARTUUID=abababab-"), "{line}");
     assert!(line.contains(" 3 panic_on_corruption root_hash_sig_base64 BwcH"), "{line}");
     assert!(
@@ -57,12 +60,34 @@ fn the_command_line_waits_for_nothing_and_takes_no_root_without_a_signature() {
 
 #[test]
 fn what_the_kernel_would_cut_off_is_refused() {
-    let long = command_line(&image(""), &root(1 << 24), &[7; 600]).unwrap_err().to_string();
+    let long = command_lines(&image(""), &root(1 << 24), &[7; 600]).unwrap_err().to_string();
     assert!(long.contains("fewer than 1024"), "{long}");
     let mut wordy = image("");
     wordy.spec.kernel_command_line = vec!["x".repeat(1200)];
-    let long = command_line(&wordy, &root(1 << 24), &[7; 384]).unwrap_err().to_string();
+    let long = command_lines(&wordy, &root(1 << 24), &[7; 384]).unwrap_err().to_string();
     assert!(long.contains("fewer than 2048"), "{long}");
+    let mut wordy = image("");
+    wordy.spec.recovery = Some(Recovery { kernel_command_line: vec!["x".repeat(1200)] });
+    let long = command_lines(&wordy, &root(1 << 24), &[7; 384]).unwrap_err().to_string();
+    assert!(long.contains("that of `[recovery]`"), "{long}");
+}
+
+#[test]
+fn the_initrd_gets_the_table_that_the_kernel_gets_and_the_default_profile_nothing_of_recovery() {
+    let mut image = image("");
+    image.spec.recovery = Some(Recovery { kernel_command_line: vec!["lazuli.wait=9".into()] });
+    let lines = command_lines(&image, &root(1 << 24), &[7; 384]).unwrap();
+    let recovery = lines.recovery.unwrap();
+    assert!(!lines.main.contains("lazuli."), "{}", lines.main);
+    assert!(!recovery.contains("dm-mod.create"), "{recovery}");
+    assert!(recovery.ends_with(" dm_verity.require_signatures=1 root=/dev/dm-0 rootfstype=erofs ro gpt lazuli.recovery=1 quiet lazuli.wait=9"), "{recovery}");
+    let order = lazuli_initrd::command_line::Order::parse(&recovery).unwrap();
+    assert_eq!((order.wait.as_secs(), order.complaint), (9, None));
+    assert_eq!((order.mapping.sectors, order.mapping.minor), (1 << 27, Some(0)));
+    assert_eq!(order.mapping.data.to_string(), "abababab-abab-abab-abab-abababababab");
+    // Apart from who is told, the text is one.
+    let table = |line: &str| line.split('"').nth(1).map(str::to_owned);
+    assert_eq!(table(&lines.main), table(&recovery));
 }
 
 #[test]

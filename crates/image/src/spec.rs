@@ -39,6 +39,8 @@ pub struct ImageSpec {
     /// Words of the kernel's command line; `root=` and what belongs to it are added.
     #[serde(default)]
     pub kernel_command_line: Vec<String>,
+    /// A second way to start, with an initrd; only for images with slots. The package `lazuli-initrd` has its program.
+    pub recovery: Option<Recovery>,
     /// The disk.
     #[serde(default)]
     pub disk: DiskSpec,
@@ -47,11 +49,21 @@ pub struct ImageSpec {
     pub file: Vec<AddFile>,
 }
 
+/// What is different if an image is started for recovery.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Recovery {
+    /// Words that come behind those of the image's `kernel-command-line`, and so count where both set something.
+    #[serde(default)]
+    pub kernel_command_line: Vec<String>,
+}
+
 /// Linux takes 64 bytes, of which one ends the name; a label of a domain name takes 63.
 const LONGEST_HOSTNAME: usize = 63;
 
 /// Beginnings of words of the command line that are the composer's, as the kernel compares them.
-const ADDED: [&str; 4] = ["root=", "rootfstype=", "dm_mod.", "dm_verity."];
+const ADDED: [&str; 6] =
+    ["root=", "rootfstype=", "dm_mod.", "dm_verity.", "lazuli.verity", "lazuli.recovery"];
 
 /// Whether one of the words in an entry is the composer's. The kernel takes `_` and `-` for the same, and quotes around
 /// a word for nothing; of two settings the last one counts, and those of an image come last.
@@ -111,15 +123,20 @@ impl ImageSpec {
                 return Err(format!("hostname: `{name}` is not a host name"));
             }
         }
-        if let Some(word) = self
-            .kernel_command_line
-            .iter()
-            .find(|w| w.is_empty() || !w.bytes().all(|b| b.is_ascii_graphic() || b == b' ') || is_added(w))
+        let recovery = self.recovery.iter().flat_map(|recovery| &recovery.kernel_command_line);
+        if let Some(word) =
+            self.kernel_command_line.iter().chain(recovery).find(|w| {
+                w.is_empty() || !w.bytes().all(|b| b.is_ascii_graphic() || b == b' ') || is_added(w)
+            })
         {
             return Err(format!(
                 "kernel-command-line: `{word}` cannot stand there (one option an entry, printable ASCII, and \
-                 `root=`, `rootfstype=`, `dm-mod.` and `dm_verity.` are added by the composer)"
+                 `root=`, `rootfstype=`, `dm-mod.`, `dm_verity.`, `lazuli.verity` and `lazuli.recovery` are added \
+                 by the composer)"
             ));
+        }
+        if self.recovery.is_some() && self.disk.root.filesystem != FileSystem::Erofs {
+            return Err("recovery: only an image with slots (disk.root.filesystem = \"erofs\") has it".into());
         }
         if let Some(version) = &self.version {
             if self.disk.root.filesystem != FileSystem::Erofs {
@@ -272,11 +289,14 @@ mod tests {
             (CORE.replace("esp =", "state = \"1GiB\"\nesp ="), "only an image with slots"),
             (format!("version = \"1\"\n{CORE}"), "only an image with slots"),
             (format!("minimum-version = \"1\"\n{CORE}"), "only an image with slots"),
-            (format!("kernel-command-line = [\"dm-mod.create=\"]\n{CORE}"), "`dm-mod.` and"),
-            (format!("kernel-command-line = [\"quiet dm_mod.create=x\"]\n{CORE}"), "`dm-mod.` and"),
+            (format!("kernel-command-line = [\"dm-mod.create=\"]\n{CORE}"), "`dm-mod.`, "),
+            (format!("kernel-command-line = [\"quiet dm_mod.create=x\"]\n{CORE}"), "`dm-mod.`, "),
+            (format!("kernel-command-line = [\"dm-verity.require_signatures=0\"]\n{CORE}"), "`dm_verity.`, "),
+            (format!("kernel-command-line = [\"lazuli.recovery=1\"]\n{CORE}"), "`lazuli.recovery` are added"),
+            (format!("{CORE}[recovery]\n"), "recovery: only an image with slots"),
             (
-                format!("kernel-command-line = [\"dm-verity.require_signatures=0\"]\n{CORE}"),
-                "`dm_verity.` are added",
+                format!("{CORE}[recovery]\nkernel-command-line = [\"lazuli.verity=x\"]\n"),
+                "`lazuli.verity=x` cannot stand there",
             ),
             (CORE.replace("[\"bash\"]", "[]"), "`packages` is empty"),
             (CORE.replace("\"lazuli\"", "\"-x\""), "`-x` is not a host name"),

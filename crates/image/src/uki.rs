@@ -12,6 +12,17 @@
 //!
 //! All numbers are little-endian. `.sbat` is not a new section: our lines go into the stub's own.
 //!
+//! # Profiles
+//!
+//! An image can be started in several ways. Each `.profile` section begins one, and the sections behind it are its own;
+//! those in front of the first `.profile` are common to all, unless a profile has its own of the same name. The boot
+//! loader shows an entry for each profile and starts the first one by default:
+//!
+//! ```text
+//! .osrel .cmdline .uname .linux   .profile   .profile .cmdline .initrd
+//! └─ common ──────────────────┘   └─ 0 ──┘   └─ 1 ──────────────────┘
+//! ```
+//!
 //! This module takes bytes and gives bytes.
 
 /// What goes into a unified kernel image.
@@ -29,6 +40,29 @@ pub struct Uki<'a> {
     pub uname: &'a str,
     /// Lines for `.sbat`: component name, generation, vendor, package, version, URL.
     pub sbat: &'a str,
+    /// The ways in which it can be started, the default first; none if there is only one.
+    pub profiles: &'a [Profile<'a>],
+}
+
+/// A way to start a unified kernel image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Profile<'a> {
+    /// What the boot loader puts behind `@` in the name of the entry.
+    pub id: &'a str,
+    /// What it shows in parentheses behind the system's name.
+    pub title: Option<&'a str>,
+    /// A command line instead of the common one.
+    pub cmdline: Option<&'a str>,
+    /// An initrd, as the kernel takes it.
+    pub initrd: Option<&'a [u8]>,
+}
+
+impl Profile<'_> {
+    /// The text of its `.profile` section, which has the form of os-release.
+    fn text(&self) -> String {
+        let title = self.title.map(|title| format!("TITLE={title}\n")).unwrap_or_default();
+        format!("ID={}\n{title}", self.id)
+    }
 }
 
 /// Why no image could be made.
@@ -68,6 +102,8 @@ const CODE: u32 = 0x6000_0020;
 const NX_COMPAT: u16 = 0x0100;
 const SUBSYSTEM_EFI_APPLICATION: u16 = 10;
 const SECTION_HEADER: usize = 40;
+/// The name of the section that begins a profile.
+const PROFILE: &[u8; 8] = b".profile";
 
 /// Name, data and characteristics of a section to be added.
 type NewSection<'a> = (&'a [u8; 8], &'a [u8], u32);
@@ -158,6 +194,12 @@ struct Section {
     raw_offset: u32,
 }
 
+impl Section {
+    fn is(&self, name: &str) -> bool {
+        self.name.iter().take_while(|b| **b != 0).eq(name.as_bytes())
+    }
+}
+
 impl Uki<'_> {
     /// The image as bytes.
     pub fn build(&self) -> Result<Vec<u8>, UkiError> {
@@ -168,12 +210,18 @@ impl Uki<'_> {
         self.extend_sbat(&pe, &mut image, &existing)?;
 
         // Order: what the stub reads for the menu first, the large one last.
-        let new: [NewSection<'_>; 4] = [
+        let mut new: Vec<NewSection<'_>> = vec![
             (b".osrel\0\0", self.osrel.as_bytes(), DATA),
             (b".cmdline", self.cmdline.as_bytes(), DATA),
             (b".uname\0\0", self.uname.as_bytes(), DATA),
             (b".linux\0\0", self.linux, CODE),
         ];
+        let texts: Vec<String> = self.profiles.iter().map(Profile::text).collect();
+        for (profile, text) in self.profiles.iter().zip(&texts) {
+            new.push((PROFILE, text.as_bytes(), DATA));
+            new.extend(profile.cmdline.map(|line| (b".cmdline", line.as_bytes(), DATA)));
+            new.extend(profile.initrd.map(|initrd| (b".initrd\0", initrd, DATA)));
+        }
         let headers = field_u32(&image, pe.optional + 60) as usize;
         let first_data = existing.iter().filter(|s| s.raw_size > 0).map(|s| s.raw_offset as usize).min();
         let header_end = headers.min(first_data.unwrap_or(headers)).min(image.len());
@@ -252,15 +300,27 @@ fn checksum(image: &[u8]) -> u32 {
     sum + image.len() as u32
 }
 
-/// The data of a section, without padding.
+/// The data of a section that is common to all profiles, without padding.
 pub fn section<'a>(image: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let pe = Pe::parse("image", image).ok()?;
-    let found = pe
-        .sections(image)
-        .into_iter()
-        .find(|s| s.name.iter().take_while(|b| **b != 0).eq(name.as_bytes()))?;
-    let start = found.raw_offset as usize;
-    image.get(start..start.checked_add(found.virtual_size.min(found.raw_size) as usize)?)
+    let sections = Pe::parse("image", image).ok()?.sections(image);
+    let common = sections.split(|s| s.name == *PROFILE).next()?;
+    data(image, common.iter().find(|s| s.is(name))?)
+}
+
+/// The data of a section as the profile with this number has it, the default one being 0: its own, or the common one.
+/// `None` as well if there is no such profile.
+pub fn profile_section<'a>(image: &'a [u8], profile: usize, name: &str) -> Option<&'a [u8]> {
+    let sections = Pe::parse("image", image).ok()?.sections(image);
+    let begins = sections.iter().enumerate().filter(|(_, s)| s.name == *PROFILE).nth(profile)?.0;
+    let behind = &sections[begins + 1..];
+    let end = behind.iter().position(|s| s.name == *PROFILE).unwrap_or(behind.len());
+    let own = sections[begins..=begins + end].iter().find(|s| s.is(name));
+    own.map_or_else(|| section(image, name), |own| data(image, own))
+}
+
+fn data<'a>(image: &'a [u8], section: &Section) -> Option<&'a [u8]> {
+    let start = section.raw_offset as usize;
+    image.get(start..start.checked_add(section.virtual_size.min(section.raw_size) as usize)?)
 }
 
 fn read_u16(bytes: &[u8], at: usize) -> Option<u16> {

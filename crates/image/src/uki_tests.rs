@@ -39,6 +39,7 @@ fn uki<'a>(stub: &'a [u8], linux: &'a [u8]) -> Uki<'a> {
         cmdline: "root=PARTUUID=x ro",
         uname: "6.12.0-1.x86_64",
         sbat: "lazuli,1,Lazuli Linux,lazuli,1.0,https://lazuli.example\n",
+        profiles: &[],
     }
 }
 
@@ -55,10 +56,48 @@ fn every_section_is_found_with_its_exact_length() {
     assert_eq!(section(&image, ".initrd"), None);
 }
 
+const PROFILES: [Profile<'_>; 2] = [
+    Profile { id: "main", title: None, cmdline: None, initrd: None },
+    Profile { id: "recovery", title: Some("Recovery"), cmdline: Some("recover"), initrd: Some(b"cpio") },
+];
+
+#[test]
+fn what_is_in_front_of_the_first_profile_is_common_and_an_initrd_is_not() {
+    let (stub, linux) = (pe(true), pe(true));
+    let plain = uki(&stub, &linux);
+    let image = Uki { profiles: &PROFILES, ..plain.clone() }.build().unwrap();
+    for common in [".osrel", ".uname", ".linux"] {
+        assert!(section(&image, common).is_some(), "{common}");
+        for profile in 0..2 {
+            assert_eq!(profile_section(&image, profile, common), section(&image, common), "{common}");
+        }
+    }
+    assert_eq!(section(&image, ".initrd"), None);
+    assert_eq!(profile_section(&image, 0, ".initrd"), None);
+    assert_eq!(profile_section(&image, 0, ".cmdline"), Some(&b"root=PARTUUID=x ro"[..]));
+    assert_eq!(profile_section(&image, 0, ".profile"), Some(&b"ID=main\n"[..]));
+    assert_eq!(profile_section(&image, 1, ".initrd"), Some(&b"cpio"[..]));
+    assert_eq!(profile_section(&image, 1, ".cmdline"), Some(&b"recover"[..]));
+    assert_eq!(profile_section(&image, 1, ".profile"), Some(&b"ID=recovery\nTITLE=Recovery\n"[..]));
+    assert_eq!(profile_section(&image, 2, ".linux"), None);
+    // Without profiles nothing is there of them.
+    assert_eq!(profile_section(&plain.build().unwrap(), 0, ".linux"), None);
+}
+
+#[test]
+fn a_stub_without_room_for_profiles_is_refused() {
+    let (mut stub, linux) = (pe(true), pe(true));
+    // Room for the two that are there and six more.
+    write_u32(&mut stub, 0x58 + 60, (0x148 + 8 * SECTION_HEADER) as u32);
+    assert!(uki(&stub, &linux).build().is_ok());
+    let crowded = Uki { profiles: &PROFILES, ..uki(&stub, &linux) }.build();
+    assert!(matches!(crowded, Err(UkiError::Headers { .. })), "{crowded:?}");
+}
+
 #[test]
 fn sections_do_not_overlap_and_the_image_covers_them() {
     let (stub, linux) = (pe(true), pe(true));
-    let image = uki(&stub, &linux).build().unwrap();
+    let image = Uki { profiles: &PROFILES, ..uki(&stub, &linux) }.build().unwrap();
     let pe = Pe::parse("image", &image).unwrap();
     let sections = pe.sections(&image);
     for pair in sections.windows(2) {

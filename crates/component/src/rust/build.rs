@@ -228,7 +228,7 @@ impl Build<'_> {
     /// hold no path of the build.
     fn configuration(&self) -> String {
         let (library, commit) = self.toolchain.library_source();
-        let flags = [
+        let mut flags = vec![
             // Position-independent executables are the default. Asking for them in so many words would
             // compile procedural macros, which are libraries, with thread-local storage that the loader
             // has room for only a few times: the compiler then fails to load some of them.
@@ -242,6 +242,10 @@ impl Build<'_> {
             format!("--remap-path-prefix={CRATES}=registry"),
             format!("--remap-path-prefix={library}={commit}"),
         ];
+        if self.wanted.static_linking {
+            // Still position-independent: it relocates itself.
+            flags.push("-Ctarget-feature=+crt-static".to_owned());
+        }
         let flags: Vec<String> = flags.iter().map(|f| format!("    \"{f}\",\n")).collect();
         format!(
             "[source.crates-io]\n\
