@@ -5,7 +5,7 @@
 
 use crate::accel::Accelerator;
 use crate::credentials::Credentials;
-use crate::{Error, Firmware, Format, VmConfig, Writes};
+use crate::{Error, Firmware, Format, VmConfig, Writes, tpm};
 
 /// Where the run's scratch directory is inside.
 pub(crate) const WORK: &str = "/work";
@@ -90,6 +90,10 @@ pub(crate) fn arguments(
     }
     line.option("-netdev", network).option("-device", "virtio-net-pci,netdev=net,romfile=");
     line.option("-device", "virtio-rng-pci");
+    if config.tpm.is_some() {
+        line.option("-chardev", format!("socket,id=tpm,path={}", tpm::SOCKET));
+        line.option("-tpmdev", "emulator,id=tpm,chardev=tpm").option("-device", "tpm-crb,tpmdev=tpm");
+    }
     line.option("-device", "virtio-serial-pci");
     match console {
         Console::Terminal => {
@@ -159,6 +163,17 @@ mod tests {
         config.firmware = Firmware::SecureBoot { variables: Vec::new() };
         let line = shown(&config, false, Console::Log, &Credentials::default());
         for part in ["smm=on", "OVMF_CODE_4M.secboot.fd", "cfi.pflash01,property=secure,value=on"] {
+            assert!(line.contains(part), "{part}\n{line}");
+        }
+    }
+
+    #[test]
+    fn a_tpm_is_spoken_to_over_a_socket_of_the_run() {
+        let mut config = VmConfig::new("/tools", "/core.raw", Format::Raw, "/w", "/c");
+        config.tpm = Some("/state".into());
+        let line = shown(&config, false, Console::Log, &Credentials::default());
+        for part in ["socket,id=tpm,path=/work/tpm/socket", "-tpmdev emulator,id=tpm,chardev=tpm", "tpm-crb"]
+        {
             assert!(line.contains(part), "{part}\n{line}");
         }
     }

@@ -77,6 +77,8 @@ pub struct VmConfig {
     pub disk_size: Option<u64>,
     /// Its firmware.
     pub firmware: Firmware,
+    /// A TPM 2.0 in software, whose state is in this directory (made if it is not there).
+    pub tpm: Option<PathBuf>,
     /// Memory in MiB.
     pub memory_mib: u32,
     /// Virtual processors.
@@ -93,6 +95,8 @@ pub struct VmConfig {
     pub forward: Vec<(u16, u16)>,
     /// Files that the guest writes early in its boot, over what the image has.
     pub files: Vec<GuestFile>,
+    /// systemd credentials for the guest: name and value.
+    pub credentials: Vec<(String, Vec<u8>)>,
     /// A kernel, its command line and the initial RAM disk to boot instead of what the disk holds.
     pub direct_kernel: Option<DirectKernel>,
 }
@@ -135,6 +139,7 @@ impl VmConfig {
             writes: Writes::Discard,
             disk_size: None,
             firmware: Firmware::Plain,
+            tpm: None,
             memory_mib: 2048,
             cpus: 2,
             acceleration: Acceleration::Auto,
@@ -143,6 +148,7 @@ impl VmConfig {
             timeout: None,
             forward: Vec::new(),
             files: Vec::new(),
+            credentials: Vec::new(),
             direct_kernel: None,
         }
     }

@@ -10,6 +10,9 @@ use crate::{Error, GuestFile};
 /// The table that holds all strings is limited by its 16-bit length in the oldest entry point format.
 const MAX_TOTAL: usize = 60_000;
 
+/// The credential with lines of tmpfiles.d(5).
+const TMPFILES: &str = "tmpfiles.extra";
+
 /// Named values for the guest's systemd.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Credentials {
@@ -34,9 +37,18 @@ impl Credentials {
         let text = |name: &str, value: &[u8]| {
             format!("io.systemd.credential.binary:{name}={}", base64::encode(value))
         };
+        let mut names: Vec<&str> = self.values.iter().map(|(name, _)| name.as_str()).collect();
+        names.extend((!self.tmpfiles.is_empty()).then_some(TMPFILES));
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::Config(format!(
+                "the credential `{}` is given twice, or this run needs it itself",
+                pair[0]
+            )));
+        }
         let mut strings: Vec<String> = self.values.iter().map(|(name, value)| text(name, value)).collect();
         if !self.tmpfiles.is_empty() {
-            strings.push(text("tmpfiles.extra", self.tmpfiles.as_bytes()));
+            strings.push(text(TMPFILES, self.tmpfiles.as_bytes()));
         }
         let total: usize = strings.iter().map(String::len).sum();
         if total > MAX_TOTAL {
@@ -137,6 +149,14 @@ mod tests {
         let files: Vec<&String> = strings.iter().filter(|s| s.contains("tmpfiles.extra")).collect();
         assert_eq!(files.len(), 1);
         assert_eq!(credentials.tmpfiles.lines().count(), 3);
+    }
+
+    #[test]
+    fn a_credential_that_the_run_needs_itself_cannot_be_given() {
+        let mut credentials = Credentials::default();
+        credentials.add("lazuli.exec", "true");
+        credentials.exec("false", false);
+        assert!(matches!(credentials.smbios(), Err(Error::Config(text)) if text.contains("`lazuli.exec`")));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Why a virtual machine did not do its work.
 
+use std::path::PathBuf;
+
 /// Why a virtual machine did not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -34,6 +36,16 @@ pub enum Error {
         stderr: Vec<String>,
         /// The last lines of the console.
         console: Vec<String>,
+    },
+    /// The TPM in software did not come up.
+    #[error("the TPM in software (swtpm, state in {}) {what}{}", .state.display(), lines_text("it said", .said))]
+    Tpm {
+        /// What happened.
+        what: String,
+        /// The directory of its state.
+        state: PathBuf,
+        /// The last lines of its standard error.
+        said: Vec<String>,
     },
     /// The configuration contradicts itself or cannot be expressed.
     #[error("{0}")]

@@ -15,6 +15,7 @@ mod console;
 mod credentials;
 mod error;
 mod run;
+mod tpm;
 
 pub use config::{Acceleration, DirectKernel, Firmware, Format, GuestFile, VmConfig, Writes};
 pub use error::Error;

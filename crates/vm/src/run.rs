@@ -11,7 +11,7 @@ use crate::accel::Accelerator;
 use crate::command_line::{self, Console};
 use crate::console::{Follower, Tail};
 use crate::credentials::{self, Credentials};
-use crate::{Error, Firmware, VmConfig, Writes};
+use crate::{Error, Firmware, VmConfig, Writes, tpm};
 
 /// How often the guest's output is looked at.
 const POLL: Duration = Duration::from_millis(40);
@@ -36,6 +36,7 @@ pub fn interactive(config: &VmConfig, accelerator: &Accelerator) -> Result<(), E
     let mut credentials = handed(config);
     credentials.console_login();
     let command = qemu(&sandbox, config, accelerator, Console::Terminal, &credentials)?;
+    let _tpm = tpm::start(config)?;
     let _terminal = Terminal::save();
     let mut child = command.stdin(Stdin::Inherit).stdout(Output::Inherit).stderr(Output::Inherit).spawn()?;
     match config.timeout {
@@ -63,6 +64,7 @@ pub fn exec(
     let mut credentials = handed(config);
     credentials.exec(command, config.writes == Writes::Persist);
     let sandbox = prepare(config, accelerator)?;
+    let _tpm = tpm::start(config)?;
     let mut machine = Machine::start(&sandbox, config, accelerator, &credentials)?;
     let mut received = Vec::new();
     let end = config.timeout.map(|limit| Instant::now() + limit);
@@ -111,6 +113,7 @@ pub fn ssh(
     let private = lazuli_fs::read_to_string(config.work.join("host-key"))?;
     let mut credentials = handed(&config);
     credentials.ssh(&user, &private, &host);
+    let _tpm = tpm::start(&config)?;
     let mut machine = Machine::start(&sandbox, &config, accelerator, &credentials)?;
     let start = Instant::now();
     while !ssh_answers(port) {
@@ -160,6 +163,9 @@ fn handed(config: &VmConfig) -> Credentials {
     let mut credentials = Credentials::default();
     for file in &config.files {
         credentials.file(file);
+    }
+    for (name, value) in &config.credentials {
+        credentials.add(name, value.clone());
     }
     credentials
 }
