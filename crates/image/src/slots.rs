@@ -284,8 +284,8 @@ fn command_lines(image: &Image, root: &VerityRoot, signature: &[u8]) -> Result<C
     // where the primary one is torn (block/partitions/efi.c); without the word it would find no partitions.
     let own = "dm_verity.require_signatures=1 root=/dev/dm-0 rootfstype=erofs ro gpt";
     let common = image.spec.kernel_command_line.iter().map(String::as_str);
-    let main = [&format!("dm-mod.create=\"{create}\""), own].into_iter().chain(common.clone());
-    let main = main.collect::<Vec<_>>().join(" ");
+    let mapping = format!("dm-mod.create=\"{create}\"");
+    let main = [mapping.as_str(), own].into_iter().chain(common.clone()).collect::<Vec<_>>().join(" ");
     limit("it", main.len(), LONGEST_COMMAND_LINE)?;
     let recovery = image.spec.recovery.as_ref().map(|recovery| {
         let mapping = [format!("{TABLE}=\"{create}\""), own.to_owned(), format!("{RECOVERY}=1")];
