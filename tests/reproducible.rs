@@ -6,6 +6,8 @@
 //! the kernel, and the binaries that are compiled from this workspace (`workspace_build.rs` compiles such a binary in
 //! two stores). Everything else is made anew, the packages of those binaries too. With `LAZULI_REPRODUCE_ALL=1` only
 //! the kernel is taken over. Neither build has a network.
+//!
+//! `cargo test -p lazuli --test reproducible -- --ignored`
 
 #[path = "support/user.rs"]
 mod user;
@@ -169,6 +171,7 @@ fn difference(first: &Path, second: &Path) -> Option<u64> {
 }
 
 #[test]
+#[ignore = "builds both images twice"]
 fn two_builds_under_different_circumstances_are_identical() {
     // Whatever is pinned and the kernel are in the user's store after this.
     let scratch = tempfile::tempdir_in(store().parent().expect("a parent")).expect("a directory");
