@@ -103,6 +103,12 @@ pub struct RunArgs {
     /// Keep what the guest writes in this disk file (made from the image if it is not there)
     #[arg(long, value_name = "FILE")]
     pub persist: Option<PathBuf>,
+    /// Give the guest a TPM 2.0 (in software). With --persist its state is kept beside the disk, in FILE.tpm
+    #[arg(long)]
+    pub tpm: bool,
+    /// Hand the guest a systemd credential; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = credential)]
+    pub credential: Vec<(String, String)>,
     /// Let the guest take packages from here, instead of from where the distribution says; a server on
     /// this host is http://10.0.2.2:PORT/
     #[arg(long, value_name = "URL")]
@@ -394,6 +400,18 @@ pub struct UpdateRotateArgs {
     /// Put the new root metadata in its place once it has all signatures
     #[arg(long)]
     pub commit: bool,
+}
+
+/// The name of a credential and its value.
+fn credential(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-~@".contains(c);
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+        return Err(format!(
+            "`{name}` is not the name of a credential: letters, digits and any of . _ - ~ @"
+        ));
+    }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Two ports with a colon between.

@@ -7,6 +7,7 @@ use anyhow::Result;
 use lazuli_image::Format;
 use lazuli_vm::{Acceleration, GuestFile, Stream, VmConfig, Writes, accel};
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Builds, boots, and returns the exit status.
@@ -32,6 +33,11 @@ pub fn run(workspace: &Workspace, args: &RunArgs) -> Result<u8> {
     config.writes = if args.persist.is_some() { Writes::Persist } else { Writes::Discard };
     config.disk_size = args.persist.is_none().then_some(args.disk << 30);
     config.firmware = workspace.firmware(&built, &tools)?;
+    config.tpm =
+        args.tpm.then(|| args.persist.as_deref().map_or_else(|| work.path().join("tpm-state"), tpm_state));
+    config
+        .credentials
+        .extend(args.credential.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())));
     config.memory_mib = args.memory;
     config.cpus = args.cpus;
     config.forward.extend(&args.forward);
@@ -67,6 +73,13 @@ pub fn run(workspace: &Workspace, args: &RunArgs) -> Result<u8> {
         0
     };
     Ok(u8::try_from(status).unwrap_or(1))
+}
+
+/// Where the state of the TPM that belongs to a disk is kept.
+fn tpm_state(disk: &Path) -> PathBuf {
+    let mut name = disk.as_os_str().to_owned();
+    name.push(".tpm");
+    name.into()
 }
 
 /// The distribution's repository file with another address: everything that it checks stays checked.
