@@ -1,22 +1,19 @@
 //! Two root images from the archive: the same packages, each in its newest version and in the one before, where the
 //! archive still has one.
 
-use lazuli_component::distro::Source;
-use lazuli_component::resolve::Archive;
 use lazuli_component::tool_root;
 use lazuli_debian::closure::closure;
 use lazuli_debian::index::BinaryPackage;
-use lazuli_debian::mirror::{self, Mirror};
-use lazuli_fetch::{Fetcher, Request, Silent};
 use lazuli_fs as fs;
 use lazuli_sandbox::{Access, Sandbox};
-use lazuli_store::{Digest, Store};
 use lazuli_tree::{Accounts, Tree, write_tar};
-use std::collections::BTreeMap;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+
+#[path = "../support/archive.rs"]
+mod archive;
+
+use archive::Archive;
 
 pub type Error = Box<dyn std::error::Error>;
 
@@ -94,20 +91,9 @@ pub fn make(dir: &Path) -> Result<Images, Error> {
     {
         return Ok(images(PathBuf::from(tools.trim()), what));
     }
-    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let source = Source::load(&checkout.join("distro"))?;
-    let home = std::env::var_os("HOME").ok_or("HOME is not set")?;
-    let root =
-        std::env::var_os("LAZULI_STORE").map_or(PathBuf::from(home).join(".cache/lazuli"), PathBuf::from);
-    let store = Store::open(root)?;
-    let fetcher = Fetcher::new(&store, Arc::new(Silent));
-    let mirror = mirror::discover()?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
-    let archive = Archive::load(&source, &store, &fetcher, &mirror, now)?;
-
-    let universe = archive.universe(&[]);
-    let context = Context { store: &store, fetcher: &fetcher, mirror: &mirror };
-    let tools = context.tools(&closure(&universe, TOOLS)?)?;
+    let archive = Archive::open()?;
+    let universe = archive.universe();
+    let tools = archive.tools(TOOLS)?;
     // An update brings no packages that nothing asked for, so both images have the same ones.
     let (mut old, mut new, mut changed) = (Vec::new(), Vec::new(), Vec::new());
     for package in closure(&universe, PACKAGES)? {
@@ -122,48 +108,20 @@ pub fn make(dir: &Path) -> Result<Images, Error> {
     }
     let what = format!("{} of {} packages changed:\n  {}", changed.len(), old.len(), changed.join("\n  "));
     fs::create_dir_all(dir)?;
-    context.image(&old, &tools, dir, "old.erofs")?;
-    context.image(&new, &tools, dir, "new.erofs")?;
+    archive.image(&old, &tools, dir, "old.erofs")?;
+    archive.image(&new, &tools, dir, "new.erofs")?;
     fs::write(dir.join("tools"), tools.to_string_lossy().as_bytes())?;
     fs::write(dir.join("what"), &what)?;
     Ok(images(tools, what))
 }
 
-struct Context<'a> {
-    store: &'a Store,
-    fetcher: &'a Fetcher<'a>,
-    mirror: &'a Mirror,
-}
-
-impl Context<'_> {
-    fn fetch(&self, packages: &[&BinaryPackage]) -> Result<(), Error> {
-        let request = |package: &&BinaryPackage| {
-            // Where the archive keeps updates.
-            let updates = package.filename.starts_with("pool/updates/");
-            let archive = if updates { "debian-security" } else { "debian" };
-            Request {
-                urls: vec![self.mirror.url(archive, &package.filename)],
-                digest: package.sha256,
-                size: package.size,
-                name: package.to_string(),
-            }
-        };
-        self.fetcher.fetch_all(&packages.iter().map(request).collect::<Vec<_>>())?;
-        Ok(())
-    }
-
-    fn tools(&self, packages: &[&BinaryPackage]) -> Result<PathBuf, Error> {
-        self.fetch(packages)?;
-        let debs: Vec<(String, Digest)> = packages.iter().map(|p| (p.package.clone(), p.sha256)).collect();
-        Ok(tool_root::tool_root(self.store, &debs, &BTreeMap::new())?)
-    }
-
+impl Archive {
     /// One image of some packages, with the flags that root images are made with.
     fn image(&self, packages: &[&BinaryPackage], tools: &Path, dir: &Path, name: &str) -> Result<(), Error> {
         self.fetch(packages)?;
         let mut tree = Tree::new();
         for package in packages {
-            tree.extend(tool_root::deb_tree(self.store, &package.package, &package.sha256)?);
+            tree.extend(tool_root::deb_tree(&self.store, &package.package, &package.sha256)?);
         }
         // As images of hosts have it.
         tree.retain(|path, _| UNWANTED.iter().all(|unwanted| !path.as_str().contains(unwanted)));
@@ -184,7 +142,7 @@ impl Context<'_> {
             .stderr(lazuli_sandbox::Output::Inherit)
             .spawn()?;
         let mut pipe = BufWriter::with_capacity(1 << 18, child.stdin.take().ok_or("no pipe")?);
-        write_tar(&tree, self.store, &Accounts::root_only(), &mut pipe)?;
+        write_tar(&tree, &self.store, &Accounts::root_only(), &mut pipe)?;
         pipe.flush()?;
         drop(pipe);
         let status = child.wait()?;
