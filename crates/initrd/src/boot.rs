@@ -28,7 +28,7 @@ const READING: Duration = Duration::from_secs(10);
 const WORK: Duration = Duration::from_secs(120);
 
 /// Starts the system. Returns only with an error.
-pub fn start(arguments: Vec<OsString>) -> Result<Infallible> {
+pub fn start(arguments: &[OsString]) -> Result<Infallible> {
     let began = Instant::now();
     switch::mount_kernel()?;
     let line = file::text(Path::new("/proc/cmdline"), 1 << 16)?;

@@ -144,7 +144,8 @@ impl Order {
                 Ok(seconds) if seconds <= LONGEST_WAIT => wait = Duration::from_secs(seconds),
                 // A machine that could start must not be kept from it by this.
                 _ => {
-                    complaint = Some(format!("{WAIT}={text} is not a number of seconds up to {LONGEST_WAIT}"))
+                    complaint =
+                        Some(format!("{WAIT}={text} is not a number of seconds up to {LONGEST_WAIT}"));
                 }
             }
         }

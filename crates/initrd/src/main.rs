@@ -1,5 +1,6 @@
 //! `/init` of the initrd. See the library.
 
+use std::ffi::OsString;
 use std::io::Write as _;
 
 fn main() {
@@ -16,9 +17,8 @@ fn main() {
         std::process::exit(if asked { 0 } else { 2 });
     }
     std::panic::set_hook(Box::new(|panic| lazuli_initrd::boot::restart(&panic.to_string())));
-    let error = match lazuli_initrd::boot::start(std::env::args_os().skip(1).collect()) {
-        Err(error) => error,
-        Ok(never) => match never {},
-    };
+    // What the kernel has for init goes on to the root's.
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let Err(error) = lazuli_initrd::boot::start(&arguments);
     lazuli_initrd::boot::restart(&error.to_string())
 }

@@ -44,7 +44,7 @@ pub(crate) fn mount_root(device: DeviceNumber) -> Result<()> {
 }
 
 /// Makes the root what `/` is, and runs its init in place of this program. Returns only if that is not possible.
-pub(crate) fn into_root(arguments: Vec<OsString>) -> Result<Infallible> {
+pub(crate) fn into_root(arguments: &[OsString]) -> Result<Infallible> {
     for (_, place, ..) in KERNEL {
         let inside = format!("{ROOT}{place}");
         mount_move(place, &inside).map_err(Error::system("move a mount to", inside))?;
@@ -57,7 +57,7 @@ pub(crate) fn into_root(arguments: Vec<OsString>) -> Result<Infallible> {
     rustix::process::chdir("/").map_err(Error::system("enter", "/"))?;
     let mut failed = Vec::new();
     for init in INITS {
-        failed.push(Error::system("run", init)(Command::new(init).args(&arguments).exec()));
+        failed.push(Error::system("run", init)(Command::new(init).args(arguments).exec()));
     }
     let first = failed.swap_remove(0);
     for more in failed {
