@@ -78,7 +78,7 @@ impl Publisher {
             vec!["build", "container-host", "--image-version", version, "--format", "raw", "--update"];
         arguments.extend(["--output", output]);
         if let Some(distro) = distro {
-            arguments.extend(["--distro", distro.to_str().unwrap(), "--lock", "lazuli.lock"]);
+            arguments.extend(["--distro", distro.to_str().unwrap(), "--lock-file", "lazuli.lock"]);
         }
         lazuli(&arguments);
         let image = self.work.join(format!("container-host-{version}"));
