@@ -40,10 +40,9 @@ impl Credentials {
         let mut names: Vec<&str> = self.values.iter().map(|(name, _)| name.as_str()).collect();
         names.extend((!self.tmpfiles.is_empty()).then_some(TMPFILES));
         names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        if let Some((name, _)) = names.iter().zip(names.iter().skip(1)).find(|(one, next)| one == next) {
             return Err(Error::Config(format!(
-                "the credential `{}` is given twice, or this run needs it itself",
-                pair[0]
+                "the credential `{name}` is given twice, or this run needs it itself"
             )));
         }
         let mut strings: Vec<String> = self.values.iter().map(|(name, value)| text(name, value)).collect();
