@@ -85,16 +85,16 @@ impl Publisher {
         let (image, to) = (image.to_str().unwrap(), self.repo.to_str().unwrap());
         println!("{}", lazuli(&["update", "publish", image, "--to", to, "--level", "3", "--recipes", "1"]));
     }
+}
 
-    /// What a machine is told of it.
-    fn settings(&self, server: &Server, health: &str) -> String {
-        format!(
-            "mkdir -p /etc/lazuli; cat > /etc/lazuli/update.toml << END\naddress = \"http://10.0.2.2:{}\"\n\
-             automatic = \"check\"\n[health]\n{health}\nEND\n\
-             lazuli-settings keep /etc/lazuli/update.toml\n",
-            server.address.port()
-        )
-    }
+/// What a machine is told of its repository.
+fn settings(server: &Server, health: &str) -> String {
+    format!(
+        "mkdir -p /etc/lazuli; cat > /etc/lazuli/update.toml << END\naddress = \"http://10.0.2.2:{}\"\n\
+         automatic = \"check\"\n[health]\n{health}\nEND\n\
+         lazuli-settings keep /etc/lazuli/update.toml\n",
+        server.address.port()
+    )
 }
 
 fn work() -> tempfile::TempDir {
@@ -104,22 +104,17 @@ fn work() -> tempfile::TempDir {
 /// The definitions of the distribution, with something changed about `container-host`.
 fn changed(work: &Path, name: &str, change: impl FnOnce(&mut String)) -> PathBuf {
     let distro = work.join(name).join("distro");
-    let copied = Command::new("cp")
-        .args(["-a", "--"])
-        .arg(checkout().join("distro"))
-        .arg({
-            std::fs::create_dir_all(distro.parent().unwrap()).unwrap();
-            &distro
-        })
-        .status()
-        .unwrap();
+    lazuli_fs::create_dir_all(distro.parent().unwrap()).unwrap();
+    let mut copy = Command::new("cp");
+    copy.args(["-a", "--"]).arg(checkout().join("distro")).arg(&distro);
+    let copied = copy.status().unwrap();
     assert!(copied.success());
     let path = distro.join("images/container-host.toml");
-    let mut text = std::fs::read_to_string(&path).unwrap();
+    let mut text = lazuli_fs::read_to_string(&path).unwrap();
     let before = text.clone();
     change(&mut text);
     assert_ne!(before, text);
-    std::fs::write(path, text).unwrap();
+    lazuli_fs::write(path, text).unwrap();
     distro
 }
 
@@ -134,7 +129,7 @@ fn a_machine_updates_itself_and_returns_from_what_does_not_hold() {
     let server = Server::start(&publisher.repo);
     let machine = Machine::new(work.path());
 
-    let settings = publisher.settings(&server, "soak = 20\npatience = 100\ndeadline = 900");
+    let settings = settings(&server, "soak = 20\npatience = 100\ndeadline = 900");
     let first = machine.run(
         "image 1 takes image 2",
         &format!("{settings} systemctl is-system-running --wait\nlazuli-update status; lazuli-update check && lazuli-update apply && lazuli-update status"),
@@ -233,7 +228,7 @@ fn an_image_that_cannot_hold_is_given_up_and_not_taken_again() {
     publisher.release("1", None);
     let server = Server::start(&publisher.repo);
     let machine = Machine::new(work.path());
-    let settings = publisher.settings(&server, "soak = 200\npatience = 20\ndeadline = 900");
+    let settings = settings(&server, "soak = 200\npatience = 20\ndeadline = 900");
     machine.run("image 1", &settings);
     for (version, bad) in (2..).zip(&BAD) {
         let distro = changed(work.path(), &version.to_string(), bad.change);
@@ -269,7 +264,7 @@ fn a_machine_in_a_poor_state_stays_whole_and_updates_once_it_can() {
     }
     let server = Server::start(&publisher.repo);
     let machine = Machine::new(work.path());
-    let settings = publisher.settings(&server, "soak = 30\npatience = 100\ndeadline = 900");
+    let settings = settings(&server, "soak = 30\npatience = 100\ndeadline = 900");
 
     // No clock is needed for anything but the age of metadata, and a wrong one leaves nothing behind.
     let clock = machine.run(

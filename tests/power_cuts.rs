@@ -53,7 +53,7 @@ fn built(work: &Path, version: &str) -> PathBuf {
 fn version(sample: &Sample, base: &Path, disk: &Path) -> u32 {
     sample.write_to(Some(base), disk).unwrap();
     let said = start(disk, SCRIPT);
-    std::fs::remove_file(disk).unwrap();
+    lazuli_fs::remove_file(disk).unwrap();
     assert!(said.contains("erofs"), "{said}");
     for (version, standing) in [
         (1, "running  slot A  1              blessed"),
@@ -82,13 +82,13 @@ fn a_machine_comes_up_whole_wherever_the_power_was_cut() {
     let mut machine = real::machine_of(&disk, ID, Rules::default()).unwrap();
     let [before] = machine.images() else { panic!("{} images on a new disk", machine.images().len()) };
     assert_eq!(before.version, "1");
-    let uki = std::fs::read_dir(&release)
+    let uki = lazuli_fs::read_dir(&release)
         .unwrap()
-        .map(|entry| entry.unwrap().path())
+        .into_iter()
         .find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("lazuli-"))
         .unwrap();
-    let data = std::fs::read(release.join("root.erofs")).unwrap();
-    let made = Made::with_uki("2", "container-host", data, std::fs::read(uki).unwrap());
+    let data = lazuli_fs::read(release.join("root.erofs")).unwrap();
+    let made = Made::with_uki("2", "container-host", data, lazuli_fs::read(uki).unwrap());
     let image = made.release.image.clone();
     let after = machine.add_image(&image.version, image.id, &made.uki, &made.data, &made.hash);
     let mut recording = Recording::new(disk.clone());

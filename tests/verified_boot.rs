@@ -428,12 +428,12 @@ fn the_default_profile_has_no_initrd_and_the_second_one_is_in_the_same_signed_fi
 }
 
 /// Keeps settings: one that recovery ignores, and a key, which counts there, too.
-const KEEP: &str = r#"
+const KEEP: &str = r"
 echo kept > /etc/hostname
 echo 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f nobody' > /etc/ssh/authorized_keys.d/root
 lazuli-settings keep /etc/hostname /etc/ssh/authorized_keys.d/root && lazuli-settings list
 systemctl reboot --boot-loader-entry=help
-"#;
+";
 
 /// What a guest that was started for recovery says about itself.
 const RECOVERED: &str = r#"

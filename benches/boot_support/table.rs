@@ -8,6 +8,9 @@ use std::fmt::Write as _;
 /// A question about one start: its name, its unit, how many digits are worth printing.
 type Question = (&'static str, &'static str, usize, fn(&Run) -> f64);
 
+/// A size of an image in bytes.
+type Size = fn(&Image) -> u64;
+
 const TIMES: [Question; 4] = [
     ("kernel start to `running`", "s", 1, Run::boot),
     ("of that, kernel and initial RAM disk", "s", 1, |run| run.kernel),
@@ -39,7 +42,7 @@ pub fn render(images: &[Image; 2], runs: &BTreeMap<State, [Vec<Run>; 2]>) -> Str
         }
     }
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let sizes: [(&str, fn(&Image) -> u64); 3] = [
+    let sizes: [(&str, Size); 3] = [
         ("files of the root", |image| image.root_bytes),
         ("data on the disk", |image| image.disk_bytes),
         ("compressed qcow2", |image| image.qcow2_bytes),
