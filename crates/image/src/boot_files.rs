@@ -8,8 +8,7 @@ use lazuli_tree::{Tree, TreePath};
 use std::collections::BTreeMap;
 
 /// systemd-boot shows no menu unless a key is held, and lets nobody edit the command line. The first entry whose name ends
-/// like this is the default: a second profile's ends in `@1`, and systemd-boot 257 sorts it before the first one where the
-/// file's name has tries.
+/// like this is the default: that of a second profile ends in `@` and its ID.
 const LOADER_CONF: &str = "timeout 0\neditor no\ndefault *.efi\n";
 
 /// The programs that firmware starts.
