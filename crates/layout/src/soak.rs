@@ -142,9 +142,9 @@ mod tests {
         let starting = || Outcome::Starting("the system is `starting`".into());
         let slow = (0..).map(|n| if n < 200 { starting() } else { Outcome::Well });
         assert_eq!(follow(slow.take(400)), (260, Verdict::Bless));
-        // Patience begins where the start ends.
+        // Patience begins with the last look that still saw the start.
         let ill = (0..400).map(|n| if n < 200 { starting() } else { Outcome::Ill("a unit failed".into()) });
-        assert_eq!(follow(ill), (230, Verdict::Fail { reason: "a unit failed".into() }));
+        assert_eq!(follow(ill), (229, Verdict::Fail { reason: "a unit failed".into() }));
         let never = std::iter::repeat_n(starting(), 400);
         assert_eq!(follow(never), (300, Verdict::Fail { reason: "the system is `starting`".into() }));
     }
