@@ -313,6 +313,6 @@ pub(crate) fn describe(url: &str, failure: Failure, attempts: u32, options: &Opt
         Failure::Address(reason) => Error::Address { url: address, reason },
         Failure::Tls(reason) => Error::Tls { url: address, reason },
         Failure::Setup(reason) => Error::Setup { url: address, reason },
-        Failure::Range => Error::Unreachable { url: address, reason: "no usable range".into(), attempts },
+        Failure::Range => Error::Ranges { url: address },
     }
 }

@@ -43,6 +43,12 @@ pub enum Error {
         /// The HTTP status.
         status: u16,
     },
+    /// A part of a file was asked for, and the server sends another one or all of it.
+    #[error("{url}: the server does not send parts of a file (HTTP byte ranges); serve it by one that does")]
+    Ranges {
+        /// The address.
+        url: String,
+    },
     /// Redirects without end.
     #[error("{url}: redirected more than {limit} times; set LAZULI_MIRROR to another mirror")]
     Redirects {

@@ -181,6 +181,17 @@ fn a_server_that_ignores_ranges_or_has_changed_sends_everything() {
 }
 
 #[test]
+fn a_reader_of_parts_says_what_a_server_without_them_lacks() {
+    let sent = content(1000);
+    let server = Server::start(move |_| Answer::Whole(sent.clone()));
+    let reader = lazuli_fetch::Reader::new(lazuli_fetch::Options::default());
+    let error = reader.open(&format!("{}/thing", server.url), Some(10..20)).unwrap_err();
+    assert!(matches!(error, Error::Ranges { .. }), "{error}");
+    assert!(error.to_string().contains("HTTP byte ranges"), "{error}");
+    assert_eq!(server.asked().len(), 1, "it is not asked again");
+}
+
+#[test]
 fn a_damaged_beginning_from_an_earlier_run_is_thrown_away() {
     let bench = Bench::new();
     let thing = content(100_000);

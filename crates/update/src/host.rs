@@ -1,6 +1,6 @@
 //! The machine: its disk, its memory, its history, one command at a time.
 
-use crate::history::{History, records};
+use crate::history::{History, What, records};
 use crate::identity::Identity;
 use crate::loader::Brought;
 use crate::settings::Settings;
@@ -273,7 +273,8 @@ impl Host {
             Err(error) => tracing::debug!(%error, "nothing is reported"),
         }
         for mut record in records(now(), &performed.effects) {
-            if record.version.is_none() && record.event == crate::history::What::Blessed {
+            // What happens to the running image does not name it.
+            if record.version.is_none() && matches!(record.event, What::Blessed | What::Unhealthy) {
                 let image = performed.system.slot(performed.system.running).image();
                 record.version = image.map(|image| image.version.clone());
                 record.image = image.map(|image| image.id);
