@@ -7,9 +7,10 @@ use lazuli_layout::{ALIGNMENT, UkiName, esp as names};
 use lazuli_tree::{Tree, TreePath};
 use std::collections::BTreeMap;
 
-/// systemd-boot shows no menu unless a key is held, and lets nobody edit the command line. The first entry whose name ends
-/// like this is the default: that of a second profile ends in `@` and its ID.
-const LOADER_CONF: &str = "timeout 0\neditor no\ndefault *.efi\n";
+/// systemd-boot shows no menu unless a key is held, and lets nobody edit the command line.
+const LOADER_CONF: &str = "timeout 0
+editor no
+";
 
 /// The programs that firmware starts.
 #[derive(Debug, Clone)]
@@ -63,11 +64,13 @@ pub(crate) fn unified_kernel(
         field("HOME_URL"),
     );
     let initrd = lines.recovery.as_ref().map(|_| initrd::build(ctx, tree)).transpose()?;
+    let recovery_osrel = sorts_last(&osrel);
     let profiles = [
-        Profile { id: "main", title: None, cmdline: None, initrd: None },
+        Profile { id: "main", title: None, osrel: None, cmdline: None, initrd: None },
         Profile {
             id: "recovery",
             title: Some("Recovery"),
+            osrel: Some(&recovery_osrel),
             cmdline: lines.recovery.as_deref(),
             initrd: initrd.as_deref(),
         },
@@ -83,6 +86,16 @@ pub(crate) fn unified_kernel(
     };
     let uki = uki.build().map_err(|e| Error::format("unified kernel image", e))?;
     Ok((uki_name(ctx, tree)?, uki))
+}
+
+/// The os-release of a profile that is started by hand only. systemd-boot starts the entry that sorts first: by IMAGE_ID (ID if
+/// there is none), then by version, then by file name. By the file name alone systemd-boot 257 takes the second profile for the
+/// first entry while the name bears tries. So its IMAGE_ID is another one, which sorts behind.
+fn sorts_last(osrel: &str) -> String {
+    let field = |key: &str| os_release_field(osrel, key).filter(|value| !value.is_empty());
+    let id = field("IMAGE_ID").or_else(|| field("ID")).unwrap_or_default();
+    let others = osrel.lines().filter(|line| !line.starts_with("IMAGE_ID="));
+    others.chain([format!("IMAGE_ID={id}-recovery").as_str()]).map(|line| format!("{line}\n")).collect()
 }
 
 /// The EFI system partition of `size` bytes.
@@ -147,4 +160,18 @@ fn os_release_field(text: &str, key: &str) -> Option<String> {
     let bare = |quote: char| value.strip_prefix(quote).and_then(|v| v.strip_suffix(quote));
     // A comma would end a field of .sbat.
     Some(bare('"').or_else(|| bare('\'')).unwrap_or(value).replace(['\\', ','], ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recovery_has_an_image_id_that_sorts_behind() {
+        assert_eq!(
+            sorts_last("ID=lazuli\nNAME=\"L\"\n"),
+            "ID=lazuli\nNAME=\"L\"\nIMAGE_ID=lazuli-recovery\n"
+        );
+        assert_eq!(sorts_last("IMAGE_ID=\"edge\"\nID=lazuli\n"), "ID=lazuli\nIMAGE_ID=edge-recovery\n");
+    }
 }

@@ -20,7 +20,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// What changes when the code here makes other bytes of the same tree.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// A finished disk image.
 #[derive(Debug, Clone)]

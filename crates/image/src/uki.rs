@@ -19,8 +19,8 @@
 //! loader shows an entry for each profile and starts the first one by default:
 //!
 //! ```text
-//! .osrel .cmdline .uname .linux   .profile   .profile .cmdline .initrd
-//! └─ common ──────────────────┘   └─ 0 ──┘   └─ 1 ──────────────────┘
+//! .osrel .cmdline .uname .linux   .profile   .profile .osrel .cmdline .initrd
+//! └─ common ──────────────────┘   └─ 0 ──┘   └─ 1 ─────────────────────────┘
 //! ```
 //!
 //! This module takes bytes and gives bytes.
@@ -51,6 +51,8 @@ pub struct Profile<'a> {
     pub id: &'a str,
     /// What it shows in parentheses behind the system's name.
     pub title: Option<&'a str>,
+    /// An os-release instead of the common one. The boot loader sorts entries by its IMAGE_ID.
+    pub osrel: Option<&'a str>,
     /// A command line instead of the common one.
     pub cmdline: Option<&'a str>,
     /// An initrd, as the kernel takes it.
@@ -219,6 +221,7 @@ impl Uki<'_> {
         let texts: Vec<String> = self.profiles.iter().map(Profile::text).collect();
         for (profile, text) in self.profiles.iter().zip(&texts) {
             new.push((PROFILE, text.as_bytes(), DATA));
+            new.extend(profile.osrel.map(|osrel| (b".osrel\0\0", osrel.as_bytes(), DATA)));
             new.extend(profile.cmdline.map(|line| (b".cmdline", line.as_bytes(), DATA)));
             new.extend(profile.initrd.map(|initrd| (b".initrd\0", initrd, DATA)));
         }

@@ -57,8 +57,14 @@ fn every_section_is_found_with_its_exact_length() {
 }
 
 const PROFILES: [Profile<'_>; 2] = [
-    Profile { id: "main", title: None, cmdline: None, initrd: None },
-    Profile { id: "recovery", title: Some("Recovery"), cmdline: Some("recover"), initrd: Some(b"cpio") },
+    Profile { id: "main", title: None, osrel: None, cmdline: None, initrd: None },
+    Profile {
+        id: "recovery",
+        title: Some("Recovery"),
+        osrel: Some("ID=r\n"),
+        cmdline: Some("recover"),
+        initrd: Some(b"cpio"),
+    },
 ];
 
 #[test]
@@ -66,7 +72,7 @@ fn what_is_in_front_of_the_first_profile_is_common_and_an_initrd_is_not() {
     let (stub, linux) = (pe(true), pe(true));
     let plain = uki(&stub, &linux);
     let image = Uki { profiles: &PROFILES, ..plain.clone() }.build().unwrap();
-    for common in [".osrel", ".uname", ".linux"] {
+    for common in [".uname", ".linux"] {
         assert!(section(&image, common).is_some(), "{common}");
         for profile in 0..2 {
             assert_eq!(profile_section(&image, profile, common), section(&image, common), "{common}");
@@ -76,6 +82,8 @@ fn what_is_in_front_of_the_first_profile_is_common_and_an_initrd_is_not() {
     assert_eq!(profile_section(&image, 0, ".initrd"), None);
     assert_eq!(profile_section(&image, 0, ".cmdline"), Some(&b"root=PARTUUID=x ro"[..]));
     assert_eq!(profile_section(&image, 0, ".profile"), Some(&b"ID=main\n"[..]));
+    assert_eq!(profile_section(&image, 0, ".osrel"), section(&image, ".osrel"));
+    assert_eq!(profile_section(&image, 1, ".osrel"), Some(&b"ID=r\n"[..]));
     assert_eq!(profile_section(&image, 1, ".initrd"), Some(&b"cpio"[..]));
     assert_eq!(profile_section(&image, 1, ".cmdline"), Some(&b"recover"[..]));
     assert_eq!(profile_section(&image, 1, ".profile"), Some(&b"ID=recovery\nTITLE=Recovery\n"[..]));
