@@ -1,4 +1,4 @@
-//! Why a download failed.
+//! Why a download failed. What to try is for the program to say: what a server is, and where it is configured, differs.
 
 use lazuli_store::Digest;
 
@@ -23,10 +23,7 @@ pub enum Error {
     #[error("not found on the mirror: {}", list(.0))]
     NotFound(Vec<Missing>),
     /// The server could not be reached, or broke off every time.
-    #[error(
-        "cannot reach {url}: {reason} ({attempts} attempts); check the network, set LAZULI_MIRROR to \
-         another mirror, or run `lazuli doctor`"
-    )]
+    #[error("cannot reach {url}: {reason} ({attempts} attempts)")]
     Unreachable {
         /// The address.
         url: String,
@@ -36,7 +33,7 @@ pub enum Error {
         attempts: u32,
     },
     /// The server answered with an HTTP status that is neither success nor "not found".
-    #[error("{url}: the server answered {status}; try again later or set LAZULI_MIRROR to another mirror")]
+    #[error("{url}: the server answered {status}")]
     Status {
         /// The address.
         url: String,
@@ -50,7 +47,7 @@ pub enum Error {
         url: String,
     },
     /// Redirects without end.
-    #[error("{url}: redirected more than {limit} times; set LAZULI_MIRROR to another mirror")]
+    #[error("{url}: redirected more than {limit} times")]
     Redirects {
         /// The address.
         url: String,
@@ -77,8 +74,8 @@ pub enum Error {
     },
     /// The content is not what was promised.
     #[error(
-        "{url}: expected sha256 {expected}, got {actual}; the download was thrown away. Damaged on the \
-         way or changed on the mirror: set LAZULI_MIRROR to another mirror"
+        "{url}: expected sha256 {expected}, got {actual}; it was damaged or changed at the server or on its way, and \
+         the download was thrown away"
     )]
     Digest {
         /// The address.
@@ -129,20 +126,16 @@ impl Error {
         matches!(self, Self::NotFound(_))
     }
 
-    /// What happened, without the advice for users of `lazuli`: for programs with other settings.
-    pub fn plain(&self) -> String {
-        match self {
-            Self::Unreachable { url, reason, attempts } => {
-                format!("cannot reach {url}: {reason} ({attempts} attempts)")
-            }
-            Self::Status { url, status } => format!("{url}: the server answered {status}"),
-            Self::Redirects { url, limit } => format!("{url}: redirected more than {limit} times"),
-            Self::Digest { url, expected, actual } => format!(
-                "{url}: expected sha256 {expected}, got {actual}; it was damaged or changed on the mirror or on \
-                 its way, and was thrown away"
-            ),
-            other => other.to_string(),
-        }
+    /// Whether another server, or the same one at another time, may do better.
+    pub fn blames_server(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Status { .. }
+                | Self::Redirects { .. }
+                | Self::Size { .. }
+                | Self::Digest { .. }
+        )
     }
 }
 

@@ -54,7 +54,7 @@ impl Poster {
     pub fn post(&self, url: &str, content_type: &str, body: &[u8], limit: Duration) -> Result<(), PostError> {
         let error = |reason: String, status, passes| PostError { url: redact(url), reason, status, passes };
         if let Err(wrong) = Self::check(url) {
-            return Err(error(wrong.plain(), None, false));
+            return Err(error(wrong.to_string(), None, false));
         }
         // A limit of nothing would be none to the HTTP client.
         if limit.is_zero() {

@@ -343,9 +343,7 @@ fn a_server_that_is_not_there_or_speaks_something_else_is_unreachable() {
     let error = bench.fetch(&[request(&content(7), std::slice::from_ref(&url))]).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, Error::Unreachable { attempts: 3, .. }), "{text}");
-    for part in [url.as_str(), "LAZULI_MIRROR", "lazuli doctor"] {
-        assert!(text.contains(part), "{text}");
-    }
+    assert!(text.contains(&url), "{text}");
     assert!(bench.partial().is_empty(), "nothing half-written");
     assert!(matches!(bench.fetcher().get_unpinned(&url, 10), Err(Error::Unreachable { .. })));
     let server = Server::start(|_| Answer::Raw(b"SSH-2.0-x\r\n".to_vec()));

@@ -232,7 +232,7 @@ impl Workspace {
         image: &Image,
         then: impl FnOnce(&Context<'_>, &Root) -> Result<(T, bool)>,
     ) -> Result<(Repo, Vec<InstalledRpm>, Root, T)> {
-        let repo = self.repository(self.all_rpms()?)?;
+        let repo = self.repository(self.rpms_for(image)?)?;
         let packages = self.solve(&repo, image)?;
         let tools = self.tool_root("image")?;
         let step = self.ui.spinner(&format!("compose {}", image.name));

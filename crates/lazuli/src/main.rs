@@ -47,7 +47,7 @@ fn main() -> ExitCode {
                     said = cause;
                 }
             }
-            if let Some(hint) = error.chain().find_map(|cause| cause.downcast_ref().and_then(hint)) {
+            if let Some(hint) = error.chain().find_map(hint) {
                 eprintln!("  {hint}");
             }
             ExitCode::FAILURE
@@ -55,14 +55,23 @@ fn main() -> ExitCode {
     }
 }
 
-/// What to try when the system refuses an operation on the store.
-fn hint(error: &std::io::Error) -> Option<&'static str> {
-    Some(match error.kind() {
-        ErrorKind::StorageFull => "free some space, or run `lazuli store gc`",
-        ErrorKind::QuotaExceeded => "the disk quota is used up; run `lazuli store gc`",
-        ErrorKind::ReadOnlyFilesystem => "set LAZULI_STORE to a writable directory",
-        _ => return None,
-    })
+/// What to try when the system refuses an operation on the store, or a mirror does not do what it should.
+fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    use lazuli_component::resolve;
+    if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+        return Some(match error.kind() {
+            ErrorKind::StorageFull => "free some space, or run `lazuli store gc`",
+            ErrorKind::QuotaExceeded => "the disk quota is used up; run `lazuli store gc`",
+            ErrorKind::ReadOnlyFilesystem => "set LAZULI_STORE to a writable directory",
+            _ => return None,
+        });
+    }
+    let download = cause.downcast_ref::<lazuli_fetch::Error>().or_else(|| match cause.downcast_ref()? {
+        resolve::Error::Fetch(error) => Some(error),
+        _ => None,
+    })?;
+    let mirror = "check the network, set LAZULI_MIRROR to another mirror, or run `lazuli doctor`";
+    download.blames_server().then_some(mirror)
 }
 
 /// What failed is an error; a check that found something ends with status 1.

@@ -6,11 +6,14 @@ use anyhow::{Context as _, Result};
 use lazuli_component::schema::{Built, Component, WorkspaceSource};
 use lazuli_component::{adopt, build, rust};
 use lazuli_debian::deb::{self, Deb};
+use lazuli_image::Image;
+use lazuli_repo::{Href, Package};
 use lazuli_rpm::Signer;
 use lazuli_sandbox::{Access, Sandbox};
 use lazuli_store::{ActionKey, ActionResult, Digest, Store};
 use rayon::prelude::*;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -69,6 +72,55 @@ impl Workspace {
     pub fn all_rpms(&self) -> Result<Vec<Rpm>> {
         let names: Vec<&str> = self.source.components.keys().map(String::as_str).collect();
         self.rpms(&names)
+    }
+
+    /// The RPMs of all components but those of our own programs that an image has no use for: compiling them takes long. An
+    /// image has use for a component if it names one of its packages, or if a built package that it has use for requires one
+    /// by name.
+    pub fn rpms_for(&self, image: &Image) -> Result<Vec<Rpm>> {
+        let compiled = |built: &Built| built.workspace.is_some();
+        let (late, first): (Vec<_>, Vec<_>) = self
+            .source
+            .components
+            .iter()
+            .map(|(name, component)| (name.as_str(), component))
+            .partition(|(_, component)| matches!(component, Component::Built(built) if compiled(built)));
+        let mut wanted: BTreeSet<String> = image.spec.packages.iter().cloned().collect();
+        for (_, component) in &first {
+            if let Component::Adopted(adopted) = component {
+                let added = adopted.overlays.values().flat_map(|overlay| &overlay.add_requires);
+                wanted.extend(added.filter_map(|text| Some(text.split_whitespace().next()?.to_owned())));
+            }
+        }
+        let names: Vec<&str> = first.iter().map(|(name, _)| *name).collect();
+        let mut rpms = self.rpms(&names)?;
+        let mut built: Vec<(&str, &Built)> = first
+            .into_iter()
+            .chain(late)
+            .filter_map(|(name, component)| match component {
+                Component::Built(built) => Some((name, built)),
+                Component::Adopted(_) => None,
+            })
+            .collect();
+        loop {
+            let (next, rest): (Vec<_>, Vec<_>) =
+                built.into_iter().partition(|(_, built)| built.packages.iter().any(|p| wanted.contains(p)));
+            if next.is_empty() {
+                return Ok(rpms);
+            }
+            built = rest;
+            let compile: Vec<&str> =
+                next.iter().filter(|(_, built)| compiled(built)).map(|(name, _)| *name).collect();
+            if !compile.is_empty() {
+                rpms.extend(self.rpms(&compile)?);
+                rpms.sort();
+            }
+            for rpm in rpms.iter().filter(|rpm| next.iter().any(|(name, _)| *name == rpm.component)) {
+                let bytes = self.store.read(&rpm.digest)?;
+                let package = Package::from_rpm(&bytes, Href::new(&rpm.file)?)?;
+                wanted.extend(package.requires.into_iter().map(|requirement| requirement.name));
+            }
+        }
     }
 
     fn adopt_all(&self, names: &[&str], signer: &Signer) -> Result<Vec<Rpm>> {

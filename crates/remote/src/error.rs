@@ -13,7 +13,7 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] lazuli_store::Error),
     /// A download.
-    #[error("repository {repository}: {}", source.plain())]
+    #[error("repository {repository}: {source}")]
     Fetch {
         /// Its id.
         repository: String,

@@ -43,11 +43,11 @@ pub fn load(
         let bytes = match fetcher.get_unpinned(address, MAX_KEYS) {
             Ok(bytes) => bytes,
             Err(error) if from_network && cached.is_some() => {
-                tracing::warn!("repository {}: {}; its keys of last time are used", config.id, error.plain());
+                tracing::warn!("repository {}: {}; its keys of last time are used", config.id, error);
                 use_cached = true;
                 continue;
             }
-            Err(error) => return Err(fail(address, error.plain())),
+            Err(error) => return Err(fail(address, error.to_string())),
         };
         let text = String::from_utf8(bytes).map_err(|_| fail(address, "it is not armored".to_owned()))?;
         if from_network { &mut remote } else { &mut local }.push_str(&text);
