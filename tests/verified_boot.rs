@@ -400,7 +400,6 @@ fn start_recovery(dir: &Path) {
 }
 
 #[test]
-#[ignore = "needs an image with `[recovery]`, which container-host has not yet"]
 fn the_default_profile_has_no_initrd_and_the_second_one_is_in_the_same_signed_file() {
     let dir = scratch();
     copy(dir.path());
@@ -457,7 +456,6 @@ journalctl -b -u lazuli-settings.service -o cat
 "#;
 
 #[test]
-#[ignore = "needs an image with `[recovery]`, which container-host has not yet"]
 fn recovery_starts_the_same_root_without_the_settings_that_could_be_wrong() {
     let dir = scratch();
     let disk = copy(dir.path());
@@ -492,7 +490,6 @@ fn recovery_starts_the_same_root_without_the_settings_that_could_be_wrong() {
 }
 
 #[test]
-#[ignore = "needs an image with `[recovery]`, which container-host has not yet"]
 fn recovery_says_which_partition_is_missing_and_restarts() {
     let dir = scratch();
     let disk = copy(dir.path());
