@@ -74,6 +74,9 @@ pub(crate) fn arguments(
     }
     line.0.extend(accelerator(accel.kvm));
     line.option("-smp", config.cpus.to_string()).option("-m", config.memory_mib.to_string());
+    if let Some(uuid) = &config.uuid {
+        line.option("-uuid", uuid);
+    }
     for pair in firmware(&config.firmware).chunks_exact(2) {
         line.option(&pair[0], pair[1].clone());
     }
@@ -168,12 +171,17 @@ mod tests {
     }
 
     #[test]
-    fn a_tpm_is_spoken_to_over_a_socket_of_the_run() {
+    fn a_tpm_is_spoken_to_over_a_socket_of_the_run_and_an_identity_is_passed_on() {
         let mut config = VmConfig::new("/tools", "/core.raw", Format::Raw, "/w", "/c");
         config.tpm = Some("/state".into());
+        config.uuid = Some("0e2d8f4e-9d3c-4c0b-8a55-0d5b8ab7c101".into());
         let line = shown(&config, false, Console::Log, &Credentials::default());
-        for part in ["socket,id=tpm,path=/work/tpm/socket", "-tpmdev emulator,id=tpm,chardev=tpm", "tpm-crb"]
-        {
+        for part in [
+            "socket,id=tpm,path=/work/tpm/socket",
+            "-tpmdev emulator,id=tpm,chardev=tpm",
+            "tpm-crb",
+            "-uuid 0e2d8f4e-",
+        ] {
             assert!(line.contains(part), "{part}\n{line}");
         }
     }

@@ -77,6 +77,8 @@ pub struct VmConfig {
     pub disk_size: Option<u64>,
     /// Its firmware.
     pub firmware: Firmware,
+    /// What its firmware says is the machine's UUID, as text; without one it says none, and each start is another machine.
+    pub uuid: Option<String>,
     /// A TPM 2.0 in software, whose state is in this directory (made if it is not there).
     pub tpm: Option<PathBuf>,
     /// Memory in MiB.
@@ -139,6 +141,7 @@ impl VmConfig {
             writes: Writes::Discard,
             disk_size: None,
             firmware: Firmware::Plain,
+            uuid: None,
             tpm: None,
             memory_mib: 2048,
             cpus: 2,

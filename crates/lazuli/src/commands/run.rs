@@ -5,6 +5,8 @@ use crate::images::export;
 use crate::workspace::Workspace;
 use anyhow::Result;
 use lazuli_image::Format;
+use lazuli_layout::Guid;
+use lazuli_store::Digest;
 use lazuli_vm::{Acceleration, GuestFile, Stream, VmConfig, Writes, accel};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -33,6 +35,7 @@ pub fn run(workspace: &Workspace, args: &RunArgs) -> Result<u8> {
     config.writes = if args.persist.is_some() { Writes::Persist } else { Writes::Discard };
     config.disk_size = args.persist.is_none().then_some(args.disk << 30);
     config.firmware = workspace.firmware(&built, &tools)?;
+    config.uuid = args.persist.as_deref().map(machine_uuid).transpose()?;
     config.tpm =
         args.tpm.then(|| args.persist.as_deref().map_or_else(|| work.path().join("tpm-state"), tpm_state));
     config
@@ -73,6 +76,16 @@ pub fn run(workspace: &Workspace, args: &RunArgs) -> Result<u8> {
         0
     };
     Ok(u8::try_from(status).unwrap_or(1))
+}
+
+/// The UUID of the machine that a disk belongs to: the same at every start. Its version is 8 (RFC 9562, section 5.8).
+fn machine_uuid(disk: &Path) -> Result<String> {
+    let digest = Digest::of(std::fs::canonicalize(disk)?.as_os_str().as_encoded_bytes());
+    let mut number = [0; 16];
+    number.copy_from_slice(&digest.as_bytes()[..16]);
+    number[6] = number[6] & 0x0f | 0x80;
+    number[8] = number[8] & 0x3f | 0x80;
+    Ok(Guid::from_u128(u128::from_be_bytes(number)).to_string())
 }
 
 /// Where the state of the TPM that belongs to a disk is kept.
