@@ -83,7 +83,7 @@ impl Machine {
         for line in console.split(b'\n') {
             let line = String::from_utf8_lossy(&line.expect("the console")).into_owned();
             refused |= line.contains(reason);
-            given_up |= refused && line.contains("emergency mode");
+            given_up |= refused && line.contains("Emergency Mode");
             said += &format!("{line}\n");
             if given_up {
                 break;

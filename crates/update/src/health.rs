@@ -106,6 +106,7 @@ impl Check {
                     state @ ("initializing" | "starting") => {
                         Outcome::Starting(format!("the system is `{state}`"))
                     }
+                    "degraded" => Outcome::Ill(degraded(timeout)?),
                     state => Outcome::Ill(format!("the system is `{state}`")),
                 }
             }
@@ -131,6 +132,27 @@ impl Check {
                 }
             }
         })
+    }
+}
+
+/// Which units failed, in words.
+fn degraded(timeout: Duration) -> std::result::Result<String, String> {
+    let mut command = Command::new("systemctl");
+    command.args(["list-units", "--state=failed", "--plain", "--no-legend", "--no-pager"]);
+    let (_, text) = run(&mut command, timeout)?;
+    Ok(format!("the system is `degraded`{}", failed(&text)))
+}
+
+/// What `systemctl list-units` has in its first column; a few of many.
+fn failed(list: &str) -> String {
+    const NAMED: usize = 5;
+    let units: Vec<&str> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    match units.len() {
+        0 => String::new(),
+        count if count > NAMED => {
+            format!(": {} and {} more failed", units[..NAMED].join(", "), count - NAMED)
+        }
+        _ => format!(": {} failed", units.join(", ")),
     }
 }
 
@@ -225,6 +247,15 @@ mod tests {
         );
         put(root, "etc/lazuli/health.d/40-z", "not executable", 0o644);
         assert!(checks(root).unwrap_err().to_string().contains("a check is an executable"));
+    }
+
+    #[test]
+    fn failed_units_are_named() {
+        let line = |name: &str| format!("{name} loaded failed failed What it is\n");
+        assert_eq!(failed(""), "");
+        assert_eq!(failed(&(line("a.service") + &line("b.mount"))), ": a.service, b.mount failed");
+        let many: String = (0..7).map(|n| line(&format!("{n}.service"))).collect();
+        assert!(failed(&many).ends_with("4.service and 2 more failed"));
     }
 
     #[test]

@@ -64,7 +64,8 @@ impl Credentials {
     /// Its standard output and error and in the end a line with its exit status go to virtio-serial
     /// ports. The unit has no default dependencies, so that multi-user.target, which wants it, does not
     /// wait for it; its start is done when the shell has been executed, so that the system can become
-    /// `running` while the command waits for just that.
+    /// `running` while the command waits for just that. It is started as well where the target could not be reached (in
+    /// emergency mode); then it says so instead, after the system has had time to help itself.
     pub(crate) fn exec(&mut self, command: &str, power_off: bool) {
         let end = if power_off { "; systemctl --no-block poweroff" } else { "" };
         let ports = "/dev/virtio-ports/org.lazuli";
@@ -87,7 +88,10 @@ impl Credentials {
                  StandardOutput=journal\n\
                  StandardError=journal\n\
                  KillMode=process\n\
-                 ExecStart=/bin/sh -c '/bin/sh \"$$CREDENTIALS_DIRECTORY/lazuli.exec\" >{ports}.stdout 2>{ports}.stderr; \
+                 ExecStart=/bin/sh -c 'if systemctl --quiet is-active multi-user.target; then \
+                 /bin/sh \"$$CREDENTIALS_DIRECTORY/lazuli.exec\" >{ports}.stdout 2>{ports}.stderr; else sleep 30; \
+                 {{ echo \"The command was not run: the system did not reach multi-user.target. What failed:\"; \
+                 systemctl list-units --state=failed --plain --no-legend --no-pager; false; }} >{ports}.stderr; fi; \
                  echo \"exit $$?\" >{ports}.status{end}'\n"
             ),
         );
