@@ -43,7 +43,7 @@ pub fn load(
         let bytes = match fetcher.get_unpinned(address, MAX_KEYS) {
             Ok(bytes) => bytes,
             Err(error) if from_network && cached.is_some() => {
-                tracing::warn!("repository {}: {}; its keys of last time are used", config.id, error);
+                tracing::warn!("repository {}: {error}; its keys of last time are used", config.id);
                 use_cached = true;
                 continue;
             }

@@ -301,5 +301,5 @@ fn fetch(session: &Session<'_>, url: &str) -> Result<Vec<u8>> {
     }
     let fetcher = lazuli_fetch::Fetcher::with_options(&store, progress, options);
     let bytes = fetcher.get_unpinned(url, MAX_REPO_FILE);
-    bytes.map_err(|e| fail(format!("{}; a redirect away from https is not followed", e)))
+    bytes.map_err(|e| fail(format!("{e}; a redirect away from https is not followed")))
 }
