@@ -197,6 +197,8 @@ impl Bench {
         Sandbox::new(&self.images.tools)
             .bind(&self.dir, "/build", Access::ReadWrite)
             .workdir("/build")
+            // casync keeps what it knows of the seed there.
+            .env("TMPDIR", "/build")
             .command("bash")
             .args(["-euc", script])
             .run(|_| {})?;
