@@ -276,7 +276,7 @@ fn a_machine_in_a_poor_state_stays_whole_and_updates_once_it_can() {
     let machine = Machine::new(work.path());
     // A check of the service itself would have the lock while a full disk is tried.
     let settings =
-        settings(&server, "soak = 30\npatience = 100\ndeadline = 900").replace("\"check\"", "\"off\"");
+        settings(&server, "soak = 150\npatience = 100\ndeadline = 900").replace("\"check\"", "\"off\"");
 
     // No clock is needed for anything but the age of metadata, and a wrong one leaves nothing behind.
     let clock = machine.run(
@@ -310,15 +310,17 @@ fn a_machine_in_a_poor_state_stays_whole_and_updates_once_it_can() {
     // The image on trial finds the state partition full and the clock ten years ahead. It is kept all the same.
     let kept = machine.run(
         "on trial with a full state partition and a wrong clock",
-        "head -c 100G /dev/zero > /var/fill 2>/dev/null; sync\n\
-         date -s @$(($(date +%s) + 315576000)); lazuli-update status\n\
+        "fallocate -l $(df -B1 --output=avail /var | tail -n 1) /var/fill; head -c 1G /dev/zero > /var/more 2>/dev/null\n\
+         df -B1 --output=avail /var; date -s @$(($(date +%s) + 315576000)); lazuli-update status\n\
          for _ in $(seq 100); do lazuli-update status | grep -q '^running.*blessed' && break; sleep 3; done\n\
          lazuli-update status; lazuli-update history | tail -3; journalctl -b -u lazuli-update-bless --no-pager | tail -5",
     );
     assert!(kept.contains("running  slot B  2              on trial, 2 tries left"), "{kept}");
     assert!(kept.contains("running  slot B  2              blessed"), "{kept}");
-    let after = machine
-        .run("and after that", "rm /var/fill; lazuli-update status; systemctl is-system-running --wait");
+    let after = machine.run(
+        "and after that",
+        "rm /var/fill /var/more; lazuli-update status; systemctl is-system-running --wait",
+    );
     assert!(
         after.contains("running  slot B  2              blessed") && after.contains("running\n"),
         "{after}"
