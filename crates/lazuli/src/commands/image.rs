@@ -102,10 +102,11 @@ fn show_files(workspace: &Workspace, tree: &Tree) -> Result<()> {
     Ok(())
 }
 
-/// Used and unavailable memory in MiB.
-const MEMORY: &str = "awk '{ m[$1] = $2 / 1024 } END { \
-    print int(m[\"MemTotal:\"] - m[\"MemFree:\"] - m[\"Buffers:\"] - m[\"Cached:\"] - m[\"SReclaimable:\"]), \
-        int(m[\"MemTotal:\"] - m[\"MemAvailable:\"]) }' /proc/meminfo";
+/// Used and unavailable memory in MiB, by nothing but a shell: not every image has more.
+const MEMORY: &str = "while read -r key value _; do case $key in \
+    MemTotal:) total=$value;; MemFree:) free=$value;; MemAvailable:) available=$value;; \
+    Buffers: | Cached: | SReclaimable:) cache=$((${cache:-0} + value));; esac; done < /proc/meminfo; \
+    echo $(((total - free - cache) / 1024)) $(((total - available) / 1024))";
 
 fn stats(workspace: &Workspace, name: &str) -> Result<Stats> {
     let built = workspace.build_image(name, &[Format::Raw, Format::Qcow2])?;
