@@ -126,7 +126,11 @@ fn a_mirror_that_cannot_be_reached_is_named() {
         world.command(&["lock"]).env("LAZULI_MIRROR", "http://127.0.0.1:1/").output().expect("starts");
     assert_failed(
         &output,
-        &["cannot reach http://127.0.0.1:1/debian/dists/stable/InRelease", "LAZULI_MIRROR"],
+        &[
+            "cannot reach http://127.0.0.1:1/debian/dists/stable/InRelease",
+            "set LAZULI_MIRROR",
+            "`lazuli doctor`",
+        ],
     );
     world.nothing_was_written();
 }

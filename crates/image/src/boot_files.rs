@@ -8,9 +8,7 @@ use lazuli_tree::{Tree, TreePath};
 use std::collections::BTreeMap;
 
 /// systemd-boot shows no menu unless a key is held, and lets nobody edit the command line.
-const LOADER_CONF: &str = "timeout 0
-editor no
-";
+const LOADER_CONF: &str = "timeout 0\neditor no\n";
 
 /// The programs that firmware starts.
 #[derive(Debug, Clone)]

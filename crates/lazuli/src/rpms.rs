@@ -94,33 +94,26 @@ impl Workspace {
         }
         let names: Vec<&str> = first.iter().map(|(name, _)| *name).collect();
         let mut rpms = self.rpms(&names)?;
-        let mut built: Vec<(&str, &Built)> = first
-            .into_iter()
-            .chain(late)
-            .filter_map(|(name, component)| match component {
-                Component::Built(built) => Some((name, built)),
-                Component::Adopted(_) => None,
-            })
-            .collect();
-        loop {
-            let (next, rest): (Vec<_>, Vec<_>) =
-                built.into_iter().partition(|(_, built)| built.packages.iter().any(|p| wanted.contains(p)));
-            if next.is_empty() {
-                return Ok(rpms);
-            }
-            built = rest;
+        let built = first.iter().chain(&late).filter_map(|(name, component)| match component {
+            Component::Built(built) => Some((*name, built)),
+            Component::Adopted(_) => None,
+        });
+        needed(built.collect(), wanted, |next| {
             let compile: Vec<&str> =
                 next.iter().filter(|(_, built)| compiled(built)).map(|(name, _)| *name).collect();
             if !compile.is_empty() {
                 rpms.extend(self.rpms(&compile)?);
-                rpms.sort();
             }
+            let mut required = Vec::new();
             for rpm in rpms.iter().filter(|rpm| next.iter().any(|(name, _)| *name == rpm.component)) {
                 let bytes = self.store.read(&rpm.digest)?;
                 let package = Package::from_rpm(&bytes, Href::new(&rpm.file)?)?;
-                wanted.extend(package.requires.into_iter().map(|requirement| requirement.name));
+                required.extend(package.requires.into_iter().map(|requirement| requirement.name));
             }
-        }
+            Ok(required)
+        })?;
+        rpms.sort();
+        Ok(rpms)
     }
 
     fn adopt_all(&self, names: &[&str], signer: &Signer) -> Result<Vec<Rpm>> {
@@ -389,6 +382,24 @@ impl Workspace {
     }
 }
 
+/// Goes from packages to the built components that yield them, and on to what those require: `make` makes some
+/// components and returns the names that their packages require. Each component is made once at most.
+fn needed<'a>(
+    mut built: Vec<(&'a str, &'a Built)>,
+    mut wanted: BTreeSet<String>,
+    mut make: impl FnMut(&[(&'a str, &'a Built)]) -> Result<Vec<String>>,
+) -> Result<()> {
+    loop {
+        let (next, rest): (Vec<_>, Vec<_>) =
+            built.into_iter().partition(|(_, built)| built.packages.iter().any(|p| wanted.contains(p)));
+        if next.is_empty() {
+            return Ok(());
+        }
+        built = rest;
+        wanted.extend(make(&next)?);
+    }
+}
+
 /// The tool root of a built component in the lock.
 fn root_name(component: &str, built: &Built) -> String {
     if built.build_requires.is_empty() { built.tool_root.clone() } else { format!("component:{component}") }
@@ -421,4 +432,41 @@ fn scan_plain(folder: &std::path::Path, store: &Store) -> Result<Digest> {
         node.mode = if node.mode & 0o100 == 0 { 0o644 } else { 0o755 };
     }
     Ok(tree.digest())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_is_needed_by_name_directly_and_through_others_and_made_once() {
+        let built = |packages: &[&str]| Built {
+            packages: packages.iter().map(|&p| p.to_owned()).collect(),
+            spec: String::new(),
+            source: None,
+            version: None,
+            tool_root: String::new(),
+            build_requires: Vec::new(),
+            files: Vec::new(),
+            source_date_epoch: None,
+            workspace: None,
+        };
+        let all =
+            [("host", built(&["host"])), ("cri", built(&["cri", "cri-extra"])), ("lapis", built(&["lapis"]))];
+        let made = |wanted: &[&str]| {
+            let mut made = Vec::new();
+            let components = all.iter().map(|(name, built)| (*name, built)).collect();
+            let wanted = wanted.iter().map(|&w| w.to_owned()).collect();
+            needed(components, wanted, |next| {
+                made.extend(next.iter().map(|(name, _)| *name));
+                let requires = next.iter().any(|(name, _)| *name == "host");
+                Ok(requires.then(|| ["cri-extra", "host"].map(str::to_owned)).into_iter().flatten().collect())
+            })
+            .unwrap();
+            made
+        };
+        assert_eq!(made(&["host", "glibc"]), ["host", "cri"]);
+        assert_eq!(made(&["lapis"]), ["lapis"]);
+        assert!(made(&["glibc"]).is_empty());
+    }
 }

@@ -3,7 +3,7 @@
 use crate::cli::RunArgs;
 use crate::images::export;
 use crate::workspace::Workspace;
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use lazuli_image::Format;
 use lazuli_layout::Guid;
 use lazuli_store::Digest;
@@ -80,7 +80,8 @@ pub fn run(workspace: &Workspace, args: &RunArgs) -> Result<u8> {
 
 /// The UUID of the machine that a disk belongs to: the same at every start. Its version is 8 (RFC 9562, section 5.8).
 fn machine_uuid(disk: &Path) -> Result<String> {
-    let digest = Digest::of(std::fs::canonicalize(disk)?.as_os_str().as_encoded_bytes());
+    let disk = std::fs::canonicalize(disk).with_context(|| format!("cannot find {}", disk.display()))?;
+    let digest = Digest::of(disk.as_os_str().as_encoded_bytes());
     let mut number = [0; 16];
     number.copy_from_slice(&digest.as_bytes()[..16]);
     number[6] = number[6] & 0x0f | 0x80;
