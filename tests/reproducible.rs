@@ -41,7 +41,8 @@ const SECOND: Circumstances = Circumstances {
 };
 
 /// Binaries that are taken over.
-const COMPILED: [&str; 5] = ["lapis", "lazuli-cri", "lazuli-exec-guard", "lazuli-initrd", "lazuli-update"];
+const COMPILED: [&str; 6] =
+    ["lapis", "lazuli-cri", "lazuli-exec-guard", "lazuli-initrd", "lazuli-state", "lazuli-update"];
 
 /// Puts what both builds may share into a fresh store: pinned downloads, the kernel, which has to be there, and
 /// compiled binaries.
