@@ -33,6 +33,8 @@ systemctl start lazuli-firewall systemd-networkd 2>&1 && echo up || echo down
 systemctl is-active systemd-networkd
 umount /usr/libexec/lazuli/firewall
 systemctl start lazuli-firewall && systemctl start systemd-networkd && echo up again
+echo "== jumps"; systemctl reload lazuli-firewall
+for save in iptables-save ip6tables-save; do $save | grep -- '^-A [A-Z]* '; done
 echo "== passwords"; cut -d: -f2 /etc/shadow | sort -u
 exit 7
 "#;
@@ -90,6 +92,12 @@ fn there_is_no_network_without_a_firewall() {
     let text = section("no firewall");
     assert!(text.contains("\ndown\ninactive\n") || text.contains("\ndown\nfailed\n"), "{text}");
     assert!(text.ends_with("up again"), "{text}");
+}
+
+#[test]
+fn input_and_forward_jump_into_the_rules_once_after_any_number_of_loads() {
+    let family = "-A INPUT -j LAZULI-INPUT\n-A FORWARD -j LAZULI-FORWARD";
+    assert_eq!(section("jumps"), format!("{family}\n{family}"));
 }
 
 #[test]
