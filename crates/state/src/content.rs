@@ -16,6 +16,8 @@ const LEN: usize = 1024;
 /// How much of a device has to be readable: `blkid` says of one that is not what it says of an empty one.
 const HEAD: usize = 64 << 10;
 
+/// `s_volume_name`, padded with zeros.
+const NAME: &[u8] = b"state\0";
 const MAGIC: u16 = 0xef53;
 /// `s_state`: it was unmounted, and no error was seen.
 const VALID: u16 = 1;
@@ -66,13 +68,16 @@ pub fn look(device: &Path) -> Result<Content> {
         .take(HEAD as u64)
         .read_to_end(&mut head)
         .map_err(|source| fs::Error::new("read", device, source))?;
-    if let Some(found) = ext4(&head) {
+    if let Some(found) = ext4(&head).filter(|found| found.clean) {
         return Ok(Content::Ext4(found));
     }
     let (status, said) =
         tool::output("blkid", &["-p".as_ref(), "-o".as_ref(), "export".as_ref(), device.as_ref()])?;
     match status {
-        0 | 2 => Ok(named(&said)),
+        0 | 2 => Ok(match (named(&said), ext4(&head)) {
+            (Content::Ext4(_), Some(found)) => Content::Ext4(found),
+            (named, _) => named,
+        }),
         _ => refuse(format!("{}: blkid finds contradicting content (status {status})", device.display())),
     }
 }
@@ -90,11 +95,13 @@ fn ext4(head: &[u8]) -> Option<Ext4> {
     let two = |at: usize| u16::from_le_bytes([block[at], block[at + 1]]);
     let four = |at: usize| u32::from(two(at)) | u32::from(two(at + 2)) << 16;
     let features = four(0x60);
-    if two(0x38) != MAGIC || features & EXTENTS == 0 || head.starts_with(b"LUKS\xba\xbe") {
+    // The boot sector in front of it belongs to nobody; anything there may be another file system.
+    let alone = head[..SUPERBLOCK].iter().all(|byte| *byte == 0);
+    if two(0x38) != MAGIC || features & EXTENTS == 0 || !alone || !block[0x78..].starts_with(NAME) {
         return None;
     }
     let high = if features & WIDE == 0 { 0 } else { u64::from(four(0x150)) };
-    let block_size = 1024_u64.checked_shl(four(0x18)).filter(|size| *size <= 64 << 10)?;
+    let block_size = (four(0x18) <= 6).then(|| 1024_u64 << four(0x18))?;
     Some(Ext4 {
         clean: two(0x3a) & (VALID | ERRORS) == VALID && features & RECOVER == 0,
         size: (high << 32 | u64::from(four(4))).saturating_mul(block_size),
@@ -126,6 +133,7 @@ mod tests {
         put(0x38, &MAGIC.to_le_bytes());
         put(0x3a, &state.to_le_bytes());
         put(0x60, &features.to_le_bytes());
+        put(0x78, NAME);
         head
     }
 
@@ -144,6 +152,9 @@ mod tests {
         let mut both = head(VALID, EXTENTS);
         both[..6].copy_from_slice(b"LUKS\xba\xbe");
         assert_eq!(ext4(&both), None);
+        let mut other = head(VALID, EXTENTS);
+        other[SUPERBLOCK + 0x78] = b'x';
+        assert_eq!(ext4(&other), None, "a file system of somebody else");
     }
 
     #[test]
@@ -157,8 +168,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_end_it(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
-            let _any = ext4(&bytes);
+        fn no_superblock_ends_it(bytes in prop::collection::vec(any::<u8>(), LEN), cut in 0..LEN) {
+            let mut all = head(VALID, EXTENTS);
+            for (at, byte) in bytes.iter().enumerate().filter(|(at, _)| !matches!(at, 0x38 | 0x39 | 0x60..0x64 | 0x78..0x80)) {
+                all[SUPERBLOCK + at] = *byte;
+            }
+            let _any = ext4(&all);
+            prop_assert_eq!(ext4(&all[..SUPERBLOCK + cut]), None);
         }
     }
 }

@@ -8,22 +8,34 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// Fills a directory. A file has its name only when it is complete and on the disk.
-pub fn fill(from: &Path, to: &Path) -> Result<()> {
-    for source in fs::read_dir(from)? {
+/// Fills a directory. A file or directory has its name only when it is complete and on the disk. What cannot be filled in is
+/// reported, and the rest goes on.
+pub fn fill(from: &Path, to: &Path, report: &mut impl FnMut(&Path, Error)) {
+    let sources = match fs::read_dir(from) {
+        Ok(sources) => sources,
+        Err(error) => return report(to, error.into()),
+    };
+    for source in sources {
         let target = to.join(source.file_name().unwrap_or_default());
-        let wanted = fs::symlink_metadata(&source)?;
-        match fs::symlink_metadata(&target) {
-            Ok(there) if there.is_dir() && wanted.is_dir() => {}
-            Ok(_) => continue,
-            Err(error) if error.is_not_found() => copy(&source, &target, Durable::Yes)?,
-            Err(error) => return Err(error.into()),
-        }
-        if wanted.is_dir() {
-            fill(&source, &target)?;
+        match fill_one(&source, &target) {
+            Ok(true) => fill(&source, &target, report),
+            Ok(false) => {}
+            Err(error) => report(&target, error),
         }
     }
-    Ok(())
+}
+
+/// Fills in one name; whether it is a directory that may lack something.
+fn fill_one(source: &Path, target: &Path) -> Result<bool> {
+    let wanted = fs::symlink_metadata(source)?;
+    match fs::symlink_metadata(target) {
+        Ok(there) => Ok(there.is_dir() && wanted.is_dir()),
+        Err(error) if error.is_not_found() => {
+            copy(source, target, Durable::Yes)?;
+            Ok(wanted.is_dir())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Whether a copy has to be on the disk before it has its name.
@@ -47,15 +59,19 @@ pub fn unfinished(path: &Path) -> PathBuf {
 pub fn copy(from: &Path, to: &Path, durable: Durable) -> Result<()> {
     let meta = fs::symlink_metadata(from)?;
     let new = unfinished(to);
+    match fs::symlink_metadata(&new) {
+        Ok(left) if left.is_dir() => fs::remove_dir_all(&new)?,
+        Ok(_) => fs::remove_file(&new)?,
+        Err(_) => {}
+    }
     if meta.is_dir() {
-        fs::create_dir_all(to)?;
-        own(to, &meta)?;
-        return Ok(fs::set_mode(to, meta.mode() & 0o7777)?);
-    }
-    if fs::symlink_metadata(&new).is_ok() {
-        fs::remove_file(&new)?;
-    }
-    if meta.is_symlink() {
+        fs::create_dir_all(&new)?;
+        own(&new, &meta)?;
+        fs::set_mode(&new, meta.mode() & 0o7777)?;
+        if durable == Durable::Yes {
+            fs::sync_dir(&new)?;
+        }
+    } else if meta.is_symlink() {
         let target = from.read_link().map_err(|source| fs::Error::new("read", from, source))?;
         fs::symlink(target, &new)?;
         own(&new, &meta)?;
@@ -106,9 +122,11 @@ mod tests {
         fs::symlink("../run", image.join("run")).unwrap();
         // Left by a cut.
         fs::write(state.join("run.new~"), "half").unwrap();
+        fs::create_dir_all(state.join("lib/new.new~")).unwrap();
 
         for _ in 0..2 {
-            fill(&image, &state).unwrap();
+            fill(&image, &state, &mut |path, error| panic!("{}: {error}", path.display()));
+            assert!(!state.join("lib/new.new~").exists());
             assert_eq!(fs::read_to_string(state.join("lib/new/file")).unwrap(), "from the image");
             assert_eq!(fs::read_to_string(state.join("lib/kept")).unwrap(), "the machine's");
             assert!(fs::metadata(state.join("log")).unwrap().is_file());
@@ -117,5 +135,20 @@ mod tests {
             assert_eq!((mode("lib/new"), mode("lib/new/file")), (0o2750, 0o640));
             assert_eq!(fs::read_dir(&state).unwrap().len(), 3, "nothing is left behind");
         }
+    }
+    #[test]
+    fn what_cannot_be_filled_in_is_told_and_the_rest_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (image, state) = (dir.path().join("image"), dir.path().join("state"));
+        fs::create_dir_all(image.join("b")).unwrap();
+        fs::create_dir_all(&state).unwrap();
+        fs::write(image.join("b/file"), "").unwrap();
+        // A name that is as long as names may be leaves no room for that of an unfinished copy.
+        let long = "a".repeat(255);
+        fs::write(image.join(&long), "").unwrap();
+        let mut missing = Vec::new();
+        fill(&image, &state, &mut |path, _| missing.push(path.to_owned()));
+        assert_eq!(missing, [state.join(&long)]);
+        assert!(state.join("b/file").exists());
     }
 }

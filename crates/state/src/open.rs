@@ -89,7 +89,12 @@ pub fn open() -> Result<()> {
     {
         eprintln!("<4>state: {VAR} keeps its size: {error}");
     }
-    fill::fill(Path::new(&format!("/proc/self/fd/{}", image.as_raw_fd())), Path::new(VAR))
+    // What cannot be filled in (the partition is full, say) is no reason to leave the machine without its state.
+    let image = format!("/proc/self/fd/{}", image.as_raw_fd());
+    fill::fill(Path::new(&image), Path::new(VAR), &mut |path, error| {
+        eprintln!("<3>state: {}: what the image has there is missing: {error}", path.display());
+    });
+    Ok(())
 }
 
 /// What the machine is told about encryption.
@@ -146,6 +151,8 @@ fn ready(partition: &Path, wanted: Encryption) -> Result<(PathBuf, Ext4)> {
             whole(&device, found, false).map(|made| (device, made))
         }
         Plan::Encrypt { wipe } => {
+            // Before anything is wiped: the mark of an unfinished one must not get lost in a refusal.
+            can_seal(Path::new("/sys"))?;
             if wipe {
                 println!(
                     "state: a first boot was cut before {} had a file system; it is made anew",
@@ -206,7 +213,10 @@ fn check(device: &Path) -> Result<Ext4> {
     // 0: clean; 1: repaired; anything else needs a person.
     match tool::status("fsck.ext4", &["-p".as_ref(), device.as_ref()])? {
         0 | 1 => told(device),
-        status => refuse(format!("{}: fsck.ext4 ended with status {status}", device.display())),
+        status => refuse(format!(
+            "{0}: fsck.ext4 ended with status {status}; start the entry for recovery and run `fsck.ext4 {0}`",
+            device.display()
+        )),
     }
 }
 
@@ -255,7 +265,6 @@ fn can_seal(sys: &Path) -> Result<()> {
 }
 
 fn encrypt(partition: &Path) -> Result<()> {
-    can_seal(Path::new("/sys"))?;
     // The first key never leaves memory, and is gone when the TPM has one.
     let key = FirstKey::make()?;
     let file = key.0.as_os_str();

@@ -109,6 +109,15 @@ impl Settings {
                 }
                 continue;
             }
+            if name == "machine-id"
+                && !is_identity(fs::read_to_string(self.kept.join(&name)).unwrap_or_default().trim())
+            {
+                eprintln!(
+                    "<3>settings: {} is no machine ID, and is left out",
+                    self.kept.join(&name).display()
+                );
+                continue;
+            }
             // One that cannot be put back is no reason to leave out the others.
             let target = self.etc.join(&name);
             let parent = target.parent().unwrap_or(&self.etc);
@@ -123,7 +132,8 @@ impl Settings {
 
     /// Without an identity in the firmware, systemd makes one for this boot; then the first boot's counts for ever.
     fn identify(&self, firmware: &str) -> Result<()> {
-        if has_identity(firmware) || self.kept.join("machine-id").exists() {
+        let kept = fs::read_to_string(self.kept.join("machine-id")).unwrap_or_default();
+        if has_identity(firmware) || is_identity(kept.trim()) {
             return Ok(());
         }
         self.keep("machine-id")
@@ -136,6 +146,12 @@ fn has_identity(text: &str) -> bool {
     !text.is_empty()
         && text != "00000000-0000-0000-0000-000000000000"
         && !text.to_ascii_lowercase().starts_with("ffffffff-")
+}
+
+/// Whether this is a machine ID (machine-id(5)): 32 lowercase hexadecimal digits, not all of them zero.
+fn is_identity(text: &str) -> bool {
+    let digits = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    text.len() == 32 && digits && text.bytes().any(|byte| byte != b'0')
 }
 
 /// The patterns of a file: a line each, without comments.
@@ -213,16 +229,23 @@ fn put_back(recovery: bool) -> Result<()> {
     let before = fs::read_to_string(&identity)?;
     settings.identify(&fs::read_to_string("/sys/class/dmi/id/product_uuid").unwrap_or_default())?;
     let done = settings.apply(recovery);
-    let after = fs::read_to_string(&identity)?;
-    if after != before {
-        journal_follows(before.trim(), after.trim())?;
-    }
     let name = settings.kept.join("hostname");
     if settings.may("hostname") && name.is_file() {
         let text = fs::read_to_string(&name)?;
-        let first = text.lines().next().unwrap_or_default();
-        rustix::system::sethostname(first.as_bytes())
-            .map_err(Error::system("give the machine the name in", &name))?;
+        if let Some(first) = text.lines().next().filter(|first| !first.trim().is_empty()) {
+            rustix::system::sethostname(first.as_bytes())
+                .map_err(Error::system("give the machine the name in", &name))?;
+        }
+    }
+    let after = fs::read_to_string(&identity)?;
+    if after != before
+        && is_identity(after.trim())
+        && let Err(error) = journal_follows(before.trim(), after.trim())
+    {
+        eprintln!(
+            "<4>settings: the journal of this boot stays under the identity {}: {error}",
+            before.trim()
+        );
     }
     done
 }
@@ -298,10 +321,27 @@ mod tests {
         }
     }
 
+    const FIRST: &str = "0123456789abcdef0123456789abcdef\n";
+
+    #[test]
+    fn what_is_no_identity_never_becomes_one() {
+        let (_dir, settings) = machine();
+        let kept = settings.kept.join("machine-id");
+        fs::create_dir_all(&settings.kept).unwrap();
+        for broken in ["", "../../tmp", &FIRST.to_uppercase(), &"0".repeat(32)] {
+            fs::write(settings.etc.join("machine-id"), FIRST).unwrap();
+            fs::write(&kept, broken).unwrap();
+            settings.apply(false).unwrap();
+            assert_eq!(fs::read_to_string(settings.etc.join("machine-id")).unwrap(), FIRST);
+            settings.identify("").unwrap();
+            assert_eq!(fs::read_to_string(&kept).unwrap(), FIRST, "it is kept anew");
+        }
+    }
+
     #[test]
     fn an_identity_is_kept_where_the_firmware_has_none() {
         let (_dir, settings) = machine();
-        fs::write(settings.etc.join("machine-id"), "first").unwrap();
+        fs::write(settings.etc.join("machine-id"), FIRST).unwrap();
         settings.identify("4c4c4544-0033-5610-8051-b3c04f4b3732\n").unwrap();
         assert_eq!(settings.names().unwrap(), Vec::<String>::new());
         for (boot, text) in
@@ -309,7 +349,7 @@ mod tests {
         {
             settings.identify(text).unwrap();
             settings.apply(false).unwrap();
-            assert_eq!(fs::read_to_string(settings.etc.join("machine-id")).unwrap(), "first", "boot {boot}");
+            assert_eq!(fs::read_to_string(settings.etc.join("machine-id")).unwrap(), FIRST, "boot {boot}");
             fs::write(settings.etc.join("machine-id"), "another").unwrap();
         }
     }
