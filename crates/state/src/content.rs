@@ -89,7 +89,7 @@ pub fn size(device: &Path) -> Result<u64> {
         .map_err(|source| fs::Error::new("seek in", device, source))?)
 }
 
-/// The superblock in the first bytes of a device, if there is one and no LUKS header in front of it.
+/// The superblock in the first bytes of a device, if it is one of ours: with our label, and nothing in front of it.
 fn ext4(head: &[u8]) -> Option<Ext4> {
     let block = head.get(SUPERBLOCK..SUPERBLOCK + LEN)?;
     let two = |at: usize| u16::from_le_bytes([block[at], block[at + 1]]);

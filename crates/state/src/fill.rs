@@ -4,7 +4,6 @@ use crate::error::{Error, Result};
 use lazuli_fs as fs;
 use rustix::fs::{AtFlags, CWD, Gid, Timespec, Timestamps, Uid, chownat, futimens};
 use std::fs::Metadata;
-use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -77,7 +76,9 @@ pub fn copy(from: &Path, to: &Path, durable: Durable) -> Result<()> {
         own(&new, &meta)?;
     } else if meta.is_file() {
         let mut file = fs::create_new(&new, 0o600)?;
-        file.write_all(&fs::read(from)?).map_err(|source| fs::Error::new("write", &new, source))?;
+        // In pieces: what somebody put on the state partition may be larger than the memory.
+        std::io::copy(&mut fs::open(from)?, &mut file)
+            .map_err(|source| fs::Error::new("write", &new, source))?;
         own(&new, &meta)?;
         fs::set_mode(&new, meta.mode() & 0o7777)?;
         let changed = Timespec { tv_sec: meta.mtime(), tv_nsec: meta.mtime_nsec() };

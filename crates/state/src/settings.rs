@@ -12,6 +12,7 @@ use crate::say;
 use lazuli_fs as fs;
 use rustix::fs::Mode;
 use std::ffi::{OsStr, OsString};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -109,9 +110,7 @@ impl Settings {
                 }
                 continue;
             }
-            if name == "machine-id"
-                && !is_identity(fs::read_to_string(self.kept.join(&name)).unwrap_or_default().trim())
-            {
+            if name == "machine-id" && !is_identity(short(&self.kept.join(&name)).trim()) {
                 eprintln!(
                     "<3>settings: {} is no machine ID, and is left out",
                     self.kept.join(&name).display()
@@ -132,7 +131,7 @@ impl Settings {
 
     /// Without an identity in the firmware, systemd makes one for this boot; then the first boot's counts for ever.
     fn identify(&self, firmware: &str) -> Result<()> {
-        let kept = fs::read_to_string(self.kept.join("machine-id")).unwrap_or_default();
+        let kept = short(&self.kept.join("machine-id"));
         if has_identity(firmware) || is_identity(kept.trim()) {
             return Ok(());
         }
@@ -146,6 +145,19 @@ fn has_identity(text: &str) -> bool {
     !text.is_empty()
         && text != "00000000-0000-0000-0000-000000000000"
         && !text.to_ascii_lowercase().starts_with("ffffffff-")
+}
+
+/// The text of a file that is a line, and empty if it cannot be read or is no file: what somebody put on the state partition may
+/// have no end.
+fn short(path: &Path) -> String {
+    let mut text = String::new();
+    if fs::metadata(path).is_ok_and(|meta| meta.is_file())
+        && let Ok(file) = fs::open(path)
+        && file.take(4096).read_to_string(&mut text).is_err()
+    {
+        text.clear();
+    }
+    text
 }
 
 /// Whether this is a machine ID (machine-id(5)): 32 lowercase hexadecimal digits, not all of them zero.
@@ -231,7 +243,7 @@ fn put_back(recovery: bool) -> Result<()> {
     let done = settings.apply(recovery);
     let name = settings.kept.join("hostname");
     if settings.may("hostname") && name.is_file() {
-        let text = fs::read_to_string(&name)?;
+        let text = short(&name);
         if let Some(first) = text.lines().next().filter(|first| !first.trim().is_empty()) {
             rustix::system::sethostname(first.as_bytes())
                 .map_err(Error::system("give the machine the name in", &name))?;
@@ -336,6 +348,9 @@ mod tests {
             settings.identify("").unwrap();
             assert_eq!(fs::read_to_string(&kept).unwrap(), FIRST, "it is kept anew");
         }
+        assert_eq!(short(Path::new("/dev/zero")), "", "not a file");
+        fs::write(&kept, "x".repeat(5000)).unwrap();
+        assert_eq!(short(&kept).len(), 4096);
     }
 
     #[test]
