@@ -37,6 +37,38 @@ pub struct Imported {
     pub written: u64,
 }
 
+/// An image of an archive as the store is to have it.
+struct Wanted<'a> {
+    image: &'a Image,
+    name: &'a str,
+    pinned: bool,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(image: &'a Image, name: Option<&'a str>, pinned: bool) -> Result<Self, Error> {
+        let Some(name) = name.or(image.name.as_deref()).filter(|name| name.contains('/')) else {
+            let has = image.name.as_deref().unwrap_or("none");
+            return Err(Error::Usage(format!(
+                "the archive gives no full name to its image (it has: {has}); say --name HOST/NAME:TAG"
+            )));
+        };
+        Ok(Self { image, name, pinned })
+    }
+
+    fn labels(&self) -> serde_json::Map<String, Value> {
+        let pinned = self.pinned.then_some(("io.cri-containerd.pinned", "pinned"));
+        [("io.cri-containerd.image", "managed")]
+            .into_iter()
+            .chain(pinned)
+            .map(|(label, value)| (label.to_owned(), value.into()))
+            .collect()
+    }
+
+    fn imported(&self, written: u64) -> Imported {
+        Imported { name: self.name.to_owned(), digest: self.image.target.digest.clone(), written }
+    }
+}
+
 impl Runtime {
     /// Connects to the socket at `path`. A call may take up to `limit`.
     pub fn connect(path: &Path, limit: Duration) -> Result<Self, Error> {
@@ -69,6 +101,9 @@ impl Runtime {
     /// Puts the images of an archive into the store. `name` replaces the archive's own name of its only image. A
     /// pinned image is never removed to free space.
     ///
+    /// An image that the store has wholly, under the name and with the marks it is to have, is left as it is, and nothing is
+    /// written.
+    ///
     /// Order: a lease, so that nothing is collected meanwhile; blobs, those that others refer to first, each committed
     /// under its digest, which containerd verifies; then the name, which is what makes them an image. A break in
     /// between leaves blobs that the next collection removes once the lease has expired.
@@ -85,12 +120,24 @@ impl Runtime {
                 images.len()
             )));
         }
+        let mut done = Vec::new();
+        let mut missing = Vec::new();
+        for image in &images {
+            let wanted = Wanted::new(image, name, pinned)?;
+            if self.has(archive, &wanted)? {
+                done.push(wanted.imported(0));
+            } else {
+                missing.push(wanted);
+            }
+        }
+        if missing.is_empty() {
+            return Ok(done);
+        }
         let lease = json!({"id": lease_id()?, "labels": {"containerd.io/gc.expire": expiry()}});
         self.store("leases.v1.Leases/Create", "CreateLease", &lease, None)?;
         let lease = lease["id"].as_str().unwrap_or_default().to_owned();
-        let mut done = Vec::new();
-        for image in &images {
-            done.push(self.import_one(archive, image, name, pinned, &lease)?);
+        for image in &missing {
+            done.push(self.import_one(archive, image, &lease)?);
         }
         self.store("leases.v1.Leases/Delete", "DeleteLease", &json!({"id": lease}), None)?;
         for image in &done {
@@ -99,32 +146,32 @@ impl Runtime {
         Ok(done)
     }
 
-    fn import_one(
-        &mut self,
-        archive: &mut Archive,
-        image: &Image,
-        name: Option<&str>,
-        pinned: bool,
-        lease: &str,
-    ) -> Result<Imported, Error> {
-        let Some(name) = name.or(image.name.as_deref()).filter(|name| name.contains('/')) else {
-            let has = image.name.as_deref().unwrap_or("none");
-            return Err(Error::Usage(format!(
-                "the archive gives no full name to its image (it has: {has}); say --name HOST/NAME:TAG"
-            )));
-        };
+    /// Whether the store has the image, and all that it is made of.
+    fn has(&mut self, archive: &mut Archive, wanted: &Wanted) -> Result<bool, Error> {
+        let found = self.found("images.v1.Images/Get", "GetImage", &json!({"name": wanted.name}), None)?;
+        let Some(stored) = found.map(|answer| answer["image"].clone()) else { return Ok(false) };
+        let marked = wanted.labels().iter().all(|(label, value)| stored["labels"][label] == *value);
+        if stored["target"]["digest"] != wanted.image.target.digest || !marked {
+            return Ok(false);
+        }
+        for blob in archive.blobs(wanted.image)? {
+            let asked = json!({"digest": blob.descriptor.digest});
+            if self.found("content.v1.Content/Info", "Info", &asked, None)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn import_one(&mut self, archive: &mut Archive, wanted: &Wanted, lease: &str) -> Result<Imported, Error> {
         let mut written = 0;
-        for blob in archive.blobs(image)? {
+        for blob in archive.blobs(wanted.image)? {
             written += self.write_blob(archive, &blob, lease)?;
         }
-        let mut labels = json!({"io.cri-containerd.image": "managed"});
-        if pinned {
-            labels["io.cri-containerd.pinned"] = "pinned".into();
-        }
-        let target = &image.target;
+        let target = &wanted.image.target;
         let record = json!({"image": {
-            "name": name,
-            "labels": labels,
+            "name": wanted.name,
+            "labels": wanted.labels(),
             "target": {"media_type": target.media_type, "digest": target.digest, "size": target.size},
         }});
         match self.store("images.v1.Images/Create", "CreateImage", &record, Some(lease)) {
@@ -133,25 +180,21 @@ impl Runtime {
             }
             other => drop(other?),
         }
-        Ok(Imported { name: name.to_owned(), digest: target.digest.clone(), written })
+        Ok(wanted.imported(written))
     }
 
     /// Writes a blob unless it is there. Returns the bytes that went over.
     fn write_blob(&mut self, archive: &mut Archive, blob: &Blob, lease: &str) -> Result<u64, Error> {
         let descriptor = &blob.descriptor;
         let digest = &descriptor.digest;
-        match self.store("content.v1.Content/Info", "Info", &json!({"digest": digest}), Some(lease)) {
-            Ok(_) => {
-                // Another image may have brought it without the references of this one.
-                let info = json!({"info": {"digest": digest, "labels": blob.references},
-                    "update_mask": {"paths": blob.references.keys().map(|k| format!("labels.{k}")).collect::<Vec<_>>()}});
-                if !blob.references.is_empty() {
-                    self.store("content.v1.Content/Update", "UpdateContent", &info, Some(lease))?;
-                }
-                return Ok(0);
+        if self.found("content.v1.Content/Info", "Info", &json!({"digest": digest}), Some(lease))?.is_some() {
+            // Another image may have brought it without the references of this one.
+            let info = json!({"info": {"digest": digest, "labels": blob.references},
+                "update_mask": {"paths": blob.references.keys().map(|k| format!("labels.{k}")).collect::<Vec<_>>()}});
+            if !blob.references.is_empty() {
+                self.store("content.v1.Content/Update", "UpdateContent", &info, Some(lease))?;
             }
-            Err(Error::Call(crate::grpc::Error::Status { code: Code::NotFound, .. })) => {}
-            Err(other) => return Err(other),
+            return Ok(0);
         }
         let mut content = archive.read(descriptor)?;
         let mut call =
@@ -220,8 +263,20 @@ impl Runtime {
 
     /// The digest that a name has in the store, if it has one.
     pub fn stored(&mut self, name: &str) -> Result<Option<String>, Error> {
-        match self.store("images.v1.Images/Get", "GetImage", &json!({"name": name}), None) {
-            Ok(answer) => Ok(answer["image"]["target"]["digest"].as_str().map(str::to_owned)),
+        let found = self.found("images.v1.Images/Get", "GetImage", &json!({"name": name}), None)?;
+        Ok(found.and_then(|answer| answer["image"]["target"]["digest"].as_str().map(str::to_owned)))
+    }
+
+    /// Calls a method of containerd itself that asks for something; none if that is not there.
+    fn found(
+        &mut self,
+        method: &str,
+        message: &str,
+        request: &Value,
+        lease: Option<&str>,
+    ) -> Result<Option<Value>, Error> {
+        match self.store(method, message, request, lease) {
+            Ok(answer) => Ok(Some(answer)),
             Err(Error::Call(crate::grpc::Error::Status { code: Code::NotFound, .. })) => Ok(None),
             Err(other) => Err(other),
         }

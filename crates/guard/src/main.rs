@@ -12,15 +12,21 @@
 //!
 //! It must not know what a container is: that is the guard's.
 
+mod types;
+
 use aya::programs::{Lsm, links::FdLink};
 use aya::{Btf, EbpfLoader};
+use object::{Object as _, ObjectSection as _};
 use rustix::fs::{major, minor};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use types::Types;
 
 /// The compiled programs.
 const PROGRAMS: &str = "/usr/lib/lazuli/exec-guard.o";
+/// The types of the running kernel.
+const KERNEL_TYPES: &str = "/sys/kernel/btf/vmlinux";
 /// Makes a copy of itself in memory and executes that, which the guard lets it do.
 const RUNC: &str = "/usr/sbin/runc";
 /// Where attachments are pinned: a BPF file system of its own, because the pins of others can be removed.
@@ -50,7 +56,11 @@ enum Error {
     Stat { path: PathBuf, source: rustix::io::Errno },
     #[error("{PROGRAMS}: {0}; has the kernel CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF?")]
     Load(#[from] aya::EbpfError),
-    #[error("the kernel's type information: {0}; has the kernel CONFIG_DEBUG_INFO_BTF?")]
+    #[error("{PROGRAMS}: {0}")]
+    Object(#[from] object::Error),
+    #[error("{path}: {source}")]
+    Layout { path: &'static str, source: types::Error },
+    #[error("{KERNEL_TYPES}: {0}; has the kernel CONFIG_DEBUG_INFO_BTF?")]
     Types(#[from] aya::BtfError),
     #[error("{PROGRAMS}: it has no program {0}")]
     Missing(&'static str),
@@ -88,14 +98,15 @@ fn load() -> Result<(), Error> {
     let pins = device(PINS)?;
     let namespace = inode("/proc/self/ns/mnt")? as u32;
     let runc = if Path::new(RUNC).exists() { inode(RUNC)? } else { 0 };
-    let types = Btf::from_sys_fs()?;
+    let object = lazuli_fs::read(PROGRAMS)?;
+    let types = kernel_types(&object)?;
     let mut programs = EbpfLoader::new()
         .btf(Some(&types))
         .override_global("ROOT_DEVICE", &root, true)
         .override_global("PIN_DEVICE", &pins, true)
         .override_global("HOST_MOUNT_NAMESPACE", &namespace, true)
         .override_global("RUNC_INODE", &runc, true)
-        .load_file(PROGRAMS)?;
+        .load(&object)?;
     for (name, hook) in HOOKS {
         let attach = |source| Error::Attach { name, source };
         let program = programs.program_mut(name).ok_or(Error::Missing(name))?;
@@ -106,6 +117,22 @@ fn load() -> Result<(), Error> {
         link.pin(Path::new(PINS).join(name)).map_err(|source| Error::Pin { name, source })?;
     }
     Ok(())
+}
+
+/// Those of the kernel's types that the programs have to do with: structures by the names that the programs know them by,
+/// and the functions of the hooks.
+fn kernel_types(programs: &[u8]) -> Result<Btf, Error> {
+    let layout = |path| move |source| Error::Layout { path, source };
+    let kernel = lazuli_fs::read(KERNEL_TYPES)?;
+    let object = object::File::parse(programs)?;
+    let section =
+        object.section_by_name(".BTF").map(|section| section.data()).transpose()?.unwrap_or_default();
+    let hooks = HOOKS.map(|(_, hook)| format!("bpf_lsm_{hook}"));
+    let needed = Types::new(&kernel).map_err(layout(KERNEL_TYPES))?.only(
+        &Types::new(section).map_err(layout(PROGRAMS))?.structures(),
+        &hooks.iter().map(String::as_bytes).collect(),
+    );
+    Ok(Btf::parse(&needed.map_err(layout(KERNEL_TYPES))?, Default::default())?)
 }
 
 /// The number of the device that a path's file system is on, as the kernel holds it: major << 20 | minor.

@@ -3,9 +3,10 @@
 
 use crate::error::{Error, Result};
 use lazuli_fs as fs;
-use rustix::fs::Mode;
-use rustix::mount::{MountFlags, mount};
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use std::ffi::CString;
+use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
 /// Where the layer is mounted.
@@ -26,11 +27,17 @@ pub fn lay() -> Result<()> {
     fs::create_dir_all(&work)?;
     // The identity that systemd found (from the firmware, or made for this boot) is mounted over the image's file, and
     // mounts do not show through an overlay.
+    let found = rustix::fs::open("/etc/machine-id", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(Error::system("open", "/etc/machine-id"))?;
     let identity = upper.join("machine-id");
     fs::write(&identity, fs::read("/etc/machine-id")?)?;
     fs::set_mode(&identity, 0o444)?;
     let options = format!("lowerdir=/etc,upperdir={},workdir={}", upper.display(), work.display());
     let options = CString::new(options).unwrap_or_default();
     mount("lazuli-etc", "/etc", "overlay", FLAGS, options.as_c_str())
-        .map_err(Error::system("mount an overlay on", "/etc"))
+        .map_err(Error::system("mount an overlay on", "/etc"))?;
+    // Below the overlay nobody could unmount that file when the machine stops. By now nobody looks for it there; if it was
+    // never mounted, there is nothing to do.
+    let _ = unmount(format!("/proc/self/fd/{}", found.as_raw_fd()), UnmountFlags::DETACH);
+    Ok(())
 }

@@ -15,7 +15,7 @@ fn run(program: &str, arguments: &[&OsStr], stdout: Stdio, stderr: Stdio) -> Res
         .stderr(stderr)
         .spawn()
         .and_then(std::process::Child::wait_with_output)
-        .map_err(|source| Error::State(format!("{program} does not start: {source}")))?;
+        .map_err(|source| Error::State(format!("`{}` does not start: {source}", line(program, arguments))))?;
     Ok((output.status.code().unwrap_or(255), String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
@@ -38,6 +38,25 @@ pub fn output(program: &str, arguments: &[&OsStr]) -> Result<(i32, String)> {
 pub fn must(program: &str, arguments: &[&OsStr]) -> Result<()> {
     match status(program, arguments)? {
         0 => Ok(()),
-        status => Err(Error::State(format!("{program} ended with status {status}"))),
+        status => Err(Error::State(format!("`{}` ended with status {status}", line(program, arguments)))),
+    }
+}
+
+/// The command line, which names the device. No argument is a secret.
+fn line(program: &str, arguments: &[&OsStr]) -> String {
+    let words = arguments.iter().map(|argument| argument.to_string_lossy());
+    [program.into()].into_iter().chain(words).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_was_done_to_what() {
+        let error = must("false", &["/dev/vda6".as_ref()]).unwrap_err();
+        assert_eq!(error.to_string(), "`false /dev/vda6` ended with status 1");
+        let error = must("/no/such/program", &[]).unwrap_err();
+        assert!(error.to_string().starts_with("`/no/such/program` does not start: "), "{error}");
     }
 }
