@@ -110,6 +110,17 @@ fn images_go_in_once_are_listed_pinned_renamed_and_removed() {
         runtime.call("ImageStatus", &json!({"image": {"image": "localhost/one:1"}})).expect("an image");
     assert_eq!(status["image"]["pinned"], true);
 
+    // Once more: its record stays as it is. Without the mark it loses it, and gets it back.
+    let record = runtime.image("localhost/one:1").expect("an answer");
+    assert_eq!(runtime.import(&mut first, None, true).expect("it is there")[0].written, 0);
+    assert_eq!(runtime.image("localhost/one:1").expect("an answer"), record);
+    for pinned in [false, true] {
+        assert_eq!(runtime.import(&mut first, None, pinned).expect("it is there")[0].written, 0);
+        let status =
+            runtime.call("ImageStatus", &json!({"image": {"image": "localhost/one:1"}})).expect("an image");
+        assert_eq!(status["image"]["pinned"], pinned);
+    }
+
     // Once more, under another name: nothing is written.
     let again = runtime.import(&mut first, Some("localhost/two:1"), false).expect("it goes in");
     assert_eq!((again[0].written, again[0].name.as_str()), (0, "localhost/two:1"));

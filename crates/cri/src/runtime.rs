@@ -37,6 +37,9 @@ pub struct Imported {
     pub written: u64,
 }
 
+/// The label of an image that is never removed to free space.
+const PINNED: &str = "io.cri-containerd.pinned";
+
 /// An image of an archive as the store is to have it.
 struct Wanted<'a> {
     image: &'a Image,
@@ -56,7 +59,7 @@ impl<'a> Wanted<'a> {
     }
 
     fn labels(&self) -> serde_json::Map<String, Value> {
-        let pinned = self.pinned.then_some(("io.cri-containerd.pinned", "pinned"));
+        let pinned = self.pinned.then_some((PINNED, "pinned"));
         [("io.cri-containerd.image", "managed")]
             .into_iter()
             .chain(pinned)
@@ -121,42 +124,51 @@ impl Runtime {
             )));
         }
         let mut done = Vec::new();
-        let mut missing = Vec::new();
+        let mut lease = None;
         for image in &images {
             let wanted = Wanted::new(image, name, pinned)?;
             if self.has(archive, &wanted)? {
                 done.push(wanted.imported(0));
-            } else {
-                missing.push(wanted);
+                continue;
             }
+            let lease = match &lease {
+                Some(lease) => lease,
+                None => lease.insert(self.lease()?),
+            };
+            done.push(self.import_one(archive, &wanted, lease)?);
         }
-        if missing.is_empty() {
-            return Ok(done);
+        if let Some(lease) = lease {
+            self.store("leases.v1.Leases/Delete", "DeleteLease", &json!({"id": lease}), None)?;
         }
-        let lease = json!({"id": lease_id()?, "labels": {"containerd.io/gc.expire": expiry()}});
-        self.store("leases.v1.Leases/Create", "CreateLease", &lease, None)?;
-        let lease = lease["id"].as_str().unwrap_or_default().to_owned();
-        for image in &missing {
-            done.push(self.import_one(archive, image, &lease)?);
-        }
-        self.store("leases.v1.Leases/Delete", "DeleteLease", &json!({"id": lease}), None)?;
         for image in &done {
             self.wait_for(&image.name)?;
         }
         Ok(done)
     }
 
-    /// Whether the store has the image, and all that it is made of.
+    /// A lease, which keeps what is not an image yet.
+    fn lease(&mut self) -> Result<String, Error> {
+        let id = lease_id()?;
+        let lease = json!({"id": id, "labels": {"containerd.io/gc.expire": expiry()}});
+        self.store("leases.v1.Leases/Create", "CreateLease", &lease, None)?;
+        Ok(id)
+    }
+
+    /// Whether the store has the image with just these marks, and all that it is made of with the references that keep it.
     fn has(&mut self, archive: &mut Archive, wanted: &Wanted) -> Result<bool, Error> {
-        let found = self.found("images.v1.Images/Get", "GetImage", &json!({"name": wanted.name}), None)?;
-        let Some(stored) = found.map(|answer| answer["image"].clone()) else { return Ok(false) };
-        let marked = wanted.labels().iter().all(|(label, value)| stored["labels"][label] == *value);
+        let Some(stored) = self.image(wanted.name)? else { return Ok(false) };
+        let labels = &stored["labels"];
+        let marked = wanted.labels().iter().all(|(label, value)| labels[label] == *value)
+            && labels[PINNED].is_null() != wanted.pinned;
         if stored["target"]["digest"] != wanted.image.target.digest || !marked {
             return Ok(false);
         }
         for blob in archive.blobs(wanted.image)? {
             let asked = json!({"digest": blob.descriptor.digest});
-            if self.found("content.v1.Content/Info", "Info", &asked, None)?.is_none() {
+            let Some(answer) = self.ask("content.v1.Content/Info", "Info", &asked, None)? else {
+                return Ok(false);
+            };
+            if blob.references.iter().any(|(label, to)| answer["info"]["labels"][label] != **to) {
                 return Ok(false);
             }
         }
@@ -187,7 +199,7 @@ impl Runtime {
     fn write_blob(&mut self, archive: &mut Archive, blob: &Blob, lease: &str) -> Result<u64, Error> {
         let descriptor = &blob.descriptor;
         let digest = &descriptor.digest;
-        if self.found("content.v1.Content/Info", "Info", &json!({"digest": digest}), Some(lease))?.is_some() {
+        if self.ask("content.v1.Content/Info", "Info", &json!({"digest": digest}), Some(lease))?.is_some() {
             // Another image may have brought it without the references of this one.
             let info = json!({"info": {"digest": digest, "labels": blob.references},
                 "update_mask": {"paths": blob.references.keys().map(|k| format!("labels.{k}")).collect::<Vec<_>>()}});
@@ -261,14 +273,20 @@ impl Runtime {
         }
     }
 
+    /// What the store has under a name, as containerd records it: labels, target, times.
+    pub fn image(&mut self, name: &str) -> Result<Option<Value>, Error> {
+        let answer = self.ask("images.v1.Images/Get", "GetImage", &json!({"name": name}), None)?;
+        Ok(answer.map(|mut answer| answer["image"].take()))
+    }
+
     /// The digest that a name has in the store, if it has one.
     pub fn stored(&mut self, name: &str) -> Result<Option<String>, Error> {
-        let found = self.found("images.v1.Images/Get", "GetImage", &json!({"name": name}), None)?;
-        Ok(found.and_then(|answer| answer["image"]["target"]["digest"].as_str().map(str::to_owned)))
+        let image = self.image(name)?;
+        Ok(image.and_then(|image| image["target"]["digest"].as_str().map(str::to_owned)))
     }
 
     /// Calls a method of containerd itself that asks for something; none if that is not there.
-    fn found(
+    fn ask(
         &mut self,
         method: &str,
         message: &str,

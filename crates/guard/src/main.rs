@@ -15,10 +15,11 @@
 mod types;
 
 use aya::programs::{Lsm, links::FdLink};
-use aya::{Btf, EbpfLoader};
+use aya::{Btf, EbpfLoader, Endianness};
 use object::{Object as _, ObjectSection as _};
 use rustix::fs::{major, minor};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use types::Types;
@@ -58,9 +59,15 @@ enum Error {
     Load(#[from] aya::EbpfError),
     #[error("{PROGRAMS}: {0}")]
     Object(#[from] object::Error),
+    #[error("{PROGRAMS}: there is no section .BTF in it; was it compiled with -g?")]
+    NoTypes,
+    #[error("the limit of open files: {0}")]
+    Limit(rustix::io::Errno),
     #[error("{path}: {source}")]
     Layout { path: &'static str, source: types::Error },
-    #[error("{KERNEL_TYPES}: {0}; has the kernel CONFIG_DEBUG_INFO_BTF?")]
+    #[error("{0}; has the kernel CONFIG_DEBUG_INFO_BTF?")]
+    NoKernelTypes(lazuli_fs::Error),
+    #[error("{KERNEL_TYPES}: {0}")]
     Types(#[from] aya::BtfError),
     #[error("{PROGRAMS}: it has no program {0}")]
     Missing(&'static str),
@@ -100,7 +107,7 @@ fn load() -> Result<(), Error> {
     let runc = if Path::new(RUNC).exists() { inode(RUNC)? } else { 0 };
     let object = lazuli_fs::read(PROGRAMS)?;
     let types = kernel_types(&object)?;
-    let mut programs = EbpfLoader::new()
+    let mut programs = loader()?
         .btf(Some(&types))
         .override_global("ROOT_DEVICE", &root, true)
         .override_global("PIN_DEVICE", &pins, true)
@@ -119,20 +126,29 @@ fn load() -> Result<(), Error> {
     Ok(())
 }
 
+/// A loader without types. aya's reads and parses all of the kernel's when it is made, before it can be told that it gets others;
+/// here it cannot open them. This process has no other thread that could miss a file meanwhile.
+fn loader<'a>() -> Result<EbpfLoader<'a>, Error> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(0), maximum: limit.maximum }).map_err(Error::Limit)?;
+    let loader = EbpfLoader::new();
+    setrlimit(Resource::Nofile, limit).map_err(Error::Limit)?;
+    Ok(loader)
+}
+
 /// Those of the kernel's types that the programs have to do with: structures by the names that the programs know them by,
 /// and the functions of the hooks.
 fn kernel_types(programs: &[u8]) -> Result<Btf, Error> {
     let layout = |path| move |source| Error::Layout { path, source };
-    let kernel = lazuli_fs::read(KERNEL_TYPES)?;
+    let kernel = lazuli_fs::read(KERNEL_TYPES).map_err(Error::NoKernelTypes)?;
     let object = object::File::parse(programs)?;
-    let section =
-        object.section_by_name(".BTF").map(|section| section.data()).transpose()?.unwrap_or_default();
+    let section = object.section_by_name(".BTF").ok_or(Error::NoTypes)?.data()?;
     let hooks = HOOKS.map(|(_, hook)| format!("bpf_lsm_{hook}"));
-    let needed = Types::new(&kernel).map_err(layout(KERNEL_TYPES))?.only(
+    let needed = Types::new(&kernel).map_err(layout(KERNEL_TYPES))?.reduced_to(
         &Types::new(section).map_err(layout(PROGRAMS))?.structures(),
         &hooks.iter().map(String::as_bytes).collect(),
     );
-    Ok(Btf::parse(&needed.map_err(layout(KERNEL_TYPES))?, Default::default())?)
+    Ok(Btf::parse(&needed.map_err(layout(KERNEL_TYPES))?, Endianness::default())?)
 }
 
 /// The number of the device that a path's file system is on, as the kernel holds it: major << 20 | minor.

@@ -1,7 +1,7 @@
 //! The few of the kernel's types that the guard's programs are relocated by.
 //!
-//! The kernel describes more than a hundred thousand types. aya makes an object of each and looks for each name among
-//! all of them, which took most of the guard's start, and the state partition waits for the guard. What is not needed is
+//! The kernel describes all its types and functions. aya makes an object of each and looks for each name among all of
+//! them, which took most of the guard's start, and the state partition waits for the guard. What is not needed is
 //! replaced by the shortest type there is, a nameless forward declaration, before aya sees it. Every type keeps its
 //! number, because it is by number that a program says to the kernel which hook it is for.
 //!
@@ -13,14 +13,8 @@ use std::collections::BTreeSet;
 
 /// A nameless forward declaration.
 const NOTHING: [u8; HEAD] = {
-    let mut bytes = [0; HEAD];
-    let info = (FORWARD << 24).to_ne_bytes();
-    let mut at = 0;
-    while at < 4 {
-        bytes[4 + at] = info[at];
-        at += 1;
-    }
-    bytes
+    let [a, b, c, d] = (FORWARD << 24).to_ne_bytes();
+    [0, 0, 0, 0, a, b, c, d, 0, 0, 0, 0]
 };
 /// Bytes that every type has: name, kind and number of members, and a size or another type.
 const HEAD: usize = 12;
@@ -61,7 +55,7 @@ pub enum Error {
 /// Type information and where each type in it begins.
 pub struct Types<'a> {
     all: &'a [u8],
-    types: &'a [u8],
+    records: &'a [u8],
     names: &'a [u8],
     starts: Vec<u32>,
 }
@@ -100,14 +94,14 @@ impl<'a> Types<'a> {
             starts.push(at as u32);
             at += HEAD + more;
         }
-        Ok(Self { all, types, names, starts })
+        Ok(Self { all, records: types, names, starts })
     }
 
     /// The names of all structures and unions.
     pub fn structures(&self) -> BTreeSet<&'a [u8]> {
         let named = |&start: &u32| {
-            let info = number(self.types, start as usize + 4)?;
-            let name = number(self.types, start as usize)? as usize;
+            let info = number(self.records, start as usize + 4)?;
+            let name = number(self.records, start as usize)? as usize;
             let text = self.names.get(name..)?.split(|byte| *byte == 0).next()?;
             (matches!(kind(info), STRUCTURE | UNION) && !text.is_empty()).then_some(text)
         };
@@ -116,13 +110,18 @@ impl<'a> Types<'a> {
 
     /// The same type information with nothing in it but these structures and unions, what their members are made of up to
     /// the next pointer, and these functions. It ends with the last of them.
-    pub fn only(&self, structures: &BTreeSet<&[u8]>, functions: &BTreeSet<&[u8]>) -> Result<Vec<u8>, Error> {
-        let (structures, functions) = (self.named(structures), self.named(functions));
+    pub fn reduced_to(
+        &self,
+        structures: &BTreeSet<&[u8]>,
+        functions: &BTreeSet<&[u8]>,
+    ) -> Result<Vec<u8>, Error> {
+        let (structures, functions) = (self.offsets_of(structures), self.offsets_of(functions));
         let mut kept = vec![false; self.starts.len()];
         let mut next = Vec::new();
         for (index, &start) in self.starts.iter().enumerate() {
             let start = start as usize;
-            let (Some(name), Some(info)) = (number(self.types, start), number(self.types, start + 4)) else {
+            let (Some(name), Some(info)) = (number(self.records, start), number(self.records, start + 4))
+            else {
                 continue;
             };
             let wanted = match kind(info) {
@@ -136,7 +135,7 @@ impl<'a> Types<'a> {
             }
         }
         while let Some(index) = next.pop() {
-            for reference in self.made_of(index) {
+            for reference in self.contained(index) {
                 let Some(to) = (reference as usize).checked_sub(1) else { continue };
                 let known = kept.get_mut(to).ok_or(Error::Type {
                     number: index + 1,
@@ -152,9 +151,9 @@ impl<'a> Types<'a> {
         // Nothing is numbered behind the last one. Functions are the last and by far the most, in alphabetical order.
         let count = kept.iter().rposition(|keep| *keep).map_or(0, |last| last + 1);
         let mut types = Vec::with_capacity(count * HEAD + 65536);
-        let ends = self.starts.iter().skip(1).map(|start| *start as usize).chain([self.types.len()]);
+        let ends = self.starts.iter().skip(1).map(|start| *start as usize).chain([self.records.len()]);
         for ((&start, end), keep) in self.starts.iter().zip(ends).zip(kept).take(count) {
-            types.extend_from_slice(if keep { &self.types[start as usize..end] } else { &NOTHING });
+            types.extend_from_slice(if keep { &self.records[start as usize..end] } else { &NOTHING });
         }
         // The first eight bytes of the header are as they were; of what follows it, types come first.
         let length = |bytes: &[u8]| (bytes.len() as u32).to_ne_bytes();
@@ -168,8 +167,9 @@ impl<'a> Types<'a> {
         Ok(made)
     }
 
-    /// Where names begin, in order.
-    fn named(&self, wanted: &BTreeSet<&[u8]>) -> Vec<u32> {
+    /// Where names begin, in order. Those who write type information write each name once and whole: one that is only the end
+    /// of another is not found, and then its program is refused.
+    fn offsets_of(&self, wanted: &BTreeSet<&[u8]>) -> Vec<u32> {
         // Nearly every name is told from all that are wanted by its length and two of its bytes.
         let mark = |name: &[u8]| match name {
             [first, .., last] => {
@@ -193,9 +193,9 @@ impl<'a> Types<'a> {
     }
 
     /// The types that are within a type, and not behind a pointer.
-    fn made_of(&self, index: usize) -> Vec<u32> {
+    fn contained(&self, index: usize) -> Vec<u32> {
         let start = self.starts[index] as usize;
-        let at = |offset: usize| number(self.types, start + offset).unwrap_or(0);
+        let at = |offset: usize| number(self.records, start + offset).unwrap_or(0);
         let info = at(4);
         match kind(info) {
             STRUCTURE | UNION => {
@@ -263,7 +263,7 @@ mod tests {
     }
 
     fn only(structures: &[&str], functions: &[&str]) -> Vec<u8> {
-        Types::new(&blob()).unwrap().only(&set(structures), &set(functions)).unwrap()
+        Types::new(&blob()).unwrap().reduced_to(&set(structures), &set(functions)).unwrap()
     }
 
     /// What is left of the example: the types with these numbers, in ascending order.
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn aya_reads_what_is_left() {
-        aya::Btf::parse(&only(&["file"], &["bpf_lsm_mmap_file"]), Default::default()).unwrap();
+        aya::Btf::parse(&only(&["file"], &["bpf_lsm_mmap_file"]), aya::Endianness::default()).unwrap();
     }
 
     #[test]
@@ -304,23 +304,71 @@ mod tests {
         let error = Types::new(&unknown).err();
         assert_eq!(error, Some(Error::Type { number: 2, at: 16, what: "a kind that is not known" }));
         let hollow = made(&[&[0, ALIAS << 24, 9], &[1, STRUCTURE << 24 | 1, 4, 0, 1, 0]], b"\0file\0");
-        let error = Types::new(&hollow).unwrap().only(&set(&["file"]), &set(&[])).err();
+        let error = Types::new(&hollow).unwrap().reduced_to(&set(&["file"]), &set(&[])).err();
         assert_eq!(
             error.unwrap().to_string(),
             "type 1 at byte 0 of the types: it refers to a type that does not exist"
         );
     }
 
+    #[test]
+    fn every_kind_has_its_length_and_what_it_is_made_of() {
+        let types: [&[u32]; 16] = [
+            &[0, INTEGER << 24, 4, 32],                                           // 1
+            &[0, ARRAY << 24, 0, 1, 1, 8],                                        // 2
+            &[0, UNION << 24 | 1, 32, 0, 2, 0],                                   // 3
+            &[0, CONST << 24, 3],                                                 // 4
+            &[FILE, STRUCTURE << 24 | 4, 64, 0, 4, 0, 0, 6, 0, 0, 7, 0, 0, 9, 0], // 5
+            &[0, 16 << 24, 8],                              // 6: a floating point number
+            &[0, ENUMERATION_64 << 24 | 1, 8, OTHER, 1, 0], // 7
+            &[0, VOLATILE << 24, 1],                        // 8
+            &[0, TYPE_TAG << 24, 10],                       // 9
+            &[0, RESTRICT << 24, 1],                        // 10
+            &[OTHER, VARIABLE << 24, 1, 0],                 // 11
+            &[OTHER, SECTION << 24 | 1, 4, 11, 0, 4],       // 12
+            &[OTHER, DECLARATION_TAG << 24, 5, 0],          // 13
+            &[OTHER, FORWARD << 24, 0],                     // 14
+            &[0, PROTOTYPE << 24 | 2, 0, 0, 1, 0, 0],       // 15
+            &[HOOK, FUNCTION << 24, 15],                    // 16
+        ];
+        let kept = [1, 2, 3, 4, 5, 6, 7, 9, 10, 16];
+        let nothing = [0, FORWARD << 24, 0];
+        let left: Vec<&[u32]> = (1..=16)
+            .map(|number| if kept.contains(&number) { types[number - 1] } else { &nothing[..] })
+            .collect();
+        let reduced = Types::new(&made(&types, NAMES))
+            .unwrap()
+            .reduced_to(&set(&["file"]), &set(&["bpf_lsm_mmap_file"]));
+        assert_eq!(reduced.unwrap(), made(&left, NAMES));
+    }
+
+    #[test]
+    fn a_longer_header_and_another_order_are_understood() {
+        let blob = blob();
+        let types = blob.len() - 24 - NAMES.len();
+        let mut other = blob[..4].to_vec();
+        // A header of 32 bytes, the names, four bytes of nothing, the types.
+        for word in [32, NAMES.len() as u32 + 4, types as u32, 0, NAMES.len() as u32, 7, 7] {
+            other.extend(word.to_ne_bytes());
+        }
+        other.extend([NAMES, &[9; 4], &blob[24..24 + types]].concat());
+        let reduced = Types::new(&other).unwrap().reduced_to(&set(&["file"]), &set(&["bpf_lsm_mmap_file"]));
+        assert_eq!(reduced.unwrap(), only(&["file"], &["bpf_lsm_mmap_file"]));
+    }
+
     proptest! {
         #[test]
-        fn cut_or_changed_information_is_an_error_or_is_read(cut in 0_usize..300, at in 0_usize..300, byte: u8) {
+        fn cut_or_changed_information_is_an_error_or_is_read(cut: bool, at: prop::sample::Index, byte: u8) {
             let mut blob = blob();
-            blob.truncate(cut.max(1));
-            let at = at % blob.len();
-            blob[at] = byte;
+            let at = at.index(blob.len());
+            if cut {
+                blob.truncate(at);
+            } else {
+                blob[at] = byte;
+            }
             if let Ok(types) = Types::new(&blob) {
                 let _ = types.structures();
-                if let Ok(left) = types.only(&set(&["file", "inode"]), &set(&["bpf_lsm_mmap_file"])) {
+                if let Ok(left) = types.reduced_to(&set(&["file", "inode"]), &set(&["bpf_lsm_mmap_file"])) {
                     prop_assert!(Types::new(&left).is_ok());
                 }
             }

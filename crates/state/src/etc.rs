@@ -4,6 +4,7 @@
 use crate::error::{Error, Result};
 use lazuli_fs as fs;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use std::ffi::CString;
 use std::os::fd::AsRawFd as _;
@@ -27,7 +28,7 @@ pub fn lay() -> Result<()> {
     fs::create_dir_all(&work)?;
     // The identity that systemd found (from the firmware, or made for this boot) is mounted over the image's file, and
     // mounts do not show through an overlay.
-    let found = rustix::fs::open("/etc/machine-id", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+    let identity_mount = rustix::fs::open("/etc/machine-id", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .map_err(Error::system("open", "/etc/machine-id"))?;
     let identity = upper.join("machine-id");
     fs::write(&identity, fs::read("/etc/machine-id")?)?;
@@ -36,8 +37,11 @@ pub fn lay() -> Result<()> {
     let options = CString::new(options).unwrap_or_default();
     mount("lazuli-etc", "/etc", "overlay", FLAGS, options.as_c_str())
         .map_err(Error::system("mount an overlay on", "/etc"))?;
-    // Below the overlay nobody could unmount that file when the machine stops. By now nobody looks for it there; if it was
-    // never mounted, there is nothing to do.
-    let _ = unmount(format!("/proc/self/fd/{}", found.as_raw_fd()), UnmountFlags::DETACH);
+    // Below the overlay nobody could unmount that file when the machine stops. By now nobody looks for it there.
+    match unmount(format!("/proc/self/fd/{}", identity_mount.as_raw_fd()), UnmountFlags::DETACH) {
+        // It was never mounted.
+        Ok(()) | Err(Errno::INVAL) => {}
+        Err(error) => eprintln!("<4>etc: /etc/machine-id stays mounted below the overlay: {error}"),
+    }
     Ok(())
 }

@@ -15,7 +15,9 @@ fn run(program: &str, arguments: &[&OsStr], stdout: Stdio, stderr: Stdio) -> Res
         .stderr(stderr)
         .spawn()
         .and_then(std::process::Child::wait_with_output)
-        .map_err(|source| Error::State(format!("`{}` does not start: {source}", line(program, arguments))))?;
+        .map_err(|source| {
+            Error::State(format!("`{}` does not start: {source}", command_line(program, arguments)))
+        })?;
     Ok((output.status.code().unwrap_or(255), String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
@@ -38,12 +40,14 @@ pub fn output(program: &str, arguments: &[&OsStr]) -> Result<(i32, String)> {
 pub fn must(program: &str, arguments: &[&OsStr]) -> Result<()> {
     match status(program, arguments)? {
         0 => Ok(()),
-        status => Err(Error::State(format!("`{}` ended with status {status}", line(program, arguments)))),
+        status => {
+            Err(Error::State(format!("`{}` ended with status {status}", command_line(program, arguments))))
+        }
     }
 }
 
 /// The command line, which names the device. No argument is a secret.
-fn line(program: &str, arguments: &[&OsStr]) -> String {
+fn command_line(program: &str, arguments: &[&OsStr]) -> String {
     let words = arguments.iter().map(|argument| argument.to_string_lossy());
     [program.into()].into_iter().chain(words).collect::<Vec<_>>().join(" ")
 }
