@@ -12,17 +12,17 @@
 //!
 //! It must not know what a container is: that is the guard's.
 
-mod types;
+mod btf;
 
 use aya::programs::{Lsm, links::FdLink};
 use aya::{Btf, EbpfLoader, Endianness};
+use btf::Types;
 use object::{Object as _, ObjectSection as _};
 use rustix::fs::{major, minor};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use types::Types;
 
 /// The compiled programs.
 const PROGRAMS: &str = "/usr/lib/lazuli/exec-guard.o";
@@ -64,7 +64,7 @@ enum Error {
     #[error("the limit of open files: {0}")]
     Limit(rustix::io::Errno),
     #[error("{path}: {source}")]
-    Layout { path: &'static str, source: types::Error },
+    Layout { path: &'static str, source: btf::Error },
     #[error("{0}; has the kernel CONFIG_DEBUG_INFO_BTF?")]
     NoKernelTypes(lazuli_fs::Error),
     #[error("{KERNEL_TYPES}: {0}")]

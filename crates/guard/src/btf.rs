@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 /// A nameless forward declaration.
 const NOTHING: [u8; HEAD] = {
-    let [a, b, c, d] = (FORWARD << 24).to_ne_bytes();
+    let [a, b, c, d] = (FWD << 24).to_ne_bytes();
     [0, 0, 0, 0, a, b, c, d, 0, 0, 0, 0]
 };
 /// Bytes that every type has: name, kind and number of members, and a size or another type.
@@ -21,23 +21,23 @@ const HEAD: usize = 12;
 const MAGIC: u16 = 0xeb9f;
 
 // Kinds, as include/uapi/linux/btf.h numbers them.
-const INTEGER: u32 = 1;
+const INT: u32 = 1;
 const ARRAY: u32 = 3;
-const STRUCTURE: u32 = 4;
+const STRUCT: u32 = 4;
 const UNION: u32 = 5;
-const ENUMERATION: u32 = 6;
-const FORWARD: u32 = 7;
-const ALIAS: u32 = 8;
+const ENUM: u32 = 6;
+const FWD: u32 = 7;
+const TYPEDEF: u32 = 8;
 const VOLATILE: u32 = 9;
 const CONST: u32 = 10;
 const RESTRICT: u32 = 11;
-const FUNCTION: u32 = 12;
-const PROTOTYPE: u32 = 13;
-const VARIABLE: u32 = 14;
-const SECTION: u32 = 15;
-const DECLARATION_TAG: u32 = 17;
+const FUNC: u32 = 12;
+const FUNC_PROTO: u32 = 13;
+const VAR: u32 = 14;
+const DATASEC: u32 = 15;
+const DECL_TAG: u32 = 17;
 const TYPE_TAG: u32 = 18;
-const ENUMERATION_64: u32 = 19;
+const ENUM64: u32 = 19;
 /// The first number that is not a kind.
 const NO_KIND: u32 = 20;
 
@@ -81,10 +81,10 @@ impl<'a> Types<'a> {
             let info = number(types, at + 4).ok_or(short("it ends after its name"))?;
             let members = (info & 0xffff) as usize;
             let more = match kind(info) {
-                INTEGER | VARIABLE | DECLARATION_TAG => 4,
+                INT | VAR | DECL_TAG => 4,
                 ARRAY => 12,
-                STRUCTURE | UNION | SECTION | ENUMERATION_64 => members * 12,
-                ENUMERATION | PROTOTYPE => members * 8,
+                STRUCT | UNION | DATASEC | ENUM64 => members * 12,
+                ENUM | FUNC_PROTO => members * 8,
                 0 | NO_KIND.. => return Err(short("a kind that is not known")),
                 _ => 0,
             };
@@ -103,7 +103,7 @@ impl<'a> Types<'a> {
             let info = number(self.records, start as usize + 4)?;
             let name = number(self.records, start as usize)? as usize;
             let text = self.names.get(name..)?.split(|byte| *byte == 0).next()?;
-            (matches!(kind(info), STRUCTURE | UNION) && !text.is_empty()).then_some(text)
+            (matches!(kind(info), STRUCT | UNION) && !text.is_empty()).then_some(text)
         };
         self.starts.iter().filter_map(named).collect()
     }
@@ -125,8 +125,8 @@ impl<'a> Types<'a> {
                 continue;
             };
             let wanted = match kind(info) {
-                STRUCTURE | UNION => structures.binary_search(&name).is_ok(),
-                FUNCTION => functions.binary_search(&name).is_ok(),
+                STRUCT | UNION => structures.binary_search(&name).is_ok(),
+                FUNC => functions.binary_search(&name).is_ok(),
                 _ => false,
             };
             if wanted {
@@ -155,11 +155,10 @@ impl<'a> Types<'a> {
         for ((&start, end), keep) in self.starts.iter().zip(ends).zip(kept).take(count) {
             types.extend_from_slice(if keep { &self.records[start as usize..end] } else { &NOTHING });
         }
-        // The first eight bytes of the header are as they were; of what follows it, types come first.
+        // A header of 24 bytes: magic number, version and flags as they were, its length, where types and names are behind it.
         let length = |bytes: &[u8]| (bytes.len() as u32).to_ne_bytes();
-        let mut made = self.all[..8].to_vec();
-        made[4..8].copy_from_slice(&24_u32.to_ne_bytes());
-        for field in [[0; 4], length(&types), length(&types), length(self.names)] {
+        let mut made = self.all[..4].to_vec();
+        for field in [24_u32.to_ne_bytes(), [0; 4], length(&types), length(&types), length(self.names)] {
             made.extend_from_slice(&field);
         }
         made.extend_from_slice(&types);
@@ -198,11 +197,11 @@ impl<'a> Types<'a> {
         let at = |offset: usize| number(self.records, start + offset).unwrap_or(0);
         let info = at(4);
         match kind(info) {
-            STRUCTURE | UNION => {
+            STRUCT | UNION => {
                 (0..(info & 0xffff) as usize).map(|member| at(HEAD + 12 * member + 4)).collect()
             }
             ARRAY => vec![at(HEAD), at(HEAD + 4)],
-            ALIAS | VOLATILE | CONST | RESTRICT | TYPE_TAG => vec![at(8)],
+            TYPEDEF | VOLATILE | CONST | RESTRICT | TYPE_TAG => vec![at(8)],
             _ => Vec::new(),
         }
     }
@@ -242,14 +241,14 @@ mod tests {
     /// `struct file { alias number; struct inode *inode; }`, where `inode` has a member, and what belongs to it.
     fn example() -> Vec<Vec<u32>> {
         vec![
-            vec![OTHER, INTEGER << 24, 4, 32],            // 1: an integer
-            vec![INODE, STRUCTURE << 24 | 1, 4, 0, 1, 0], // 2: struct inode
-            vec![0, 2 << 24, 2],                          // 3: a pointer to it
-            vec![OTHER, ALIAS << 24, 1],                  // 4: an alias for the integer
-            vec![FILE, STRUCTURE << 24 | 2, 16, OTHER, 4, 0, INODE, 3, 64], // 5: struct file
-            vec![0, PROTOTYPE << 24 | 1, 1, 0, 3],        // 6: the type of a function
-            vec![HOOK, FUNCTION << 24, 6],                // 7: a function of that type
-            vec![OTHER, ENUMERATION << 24 | 1, 4, OTHER, 0], // 8: an enumeration
+            vec![OTHER, INT << 24, 4, 32],                               // 1: an integer
+            vec![INODE, STRUCT << 24 | 1, 4, 0, 1, 0],                   // 2: struct inode
+            vec![0, 2 << 24, 2],                                         // 3: a pointer to it
+            vec![OTHER, TYPEDEF << 24, 1],                               // 4: an alias for the integer
+            vec![FILE, STRUCT << 24 | 2, 16, OTHER, 4, 0, INODE, 3, 64], // 5: struct file
+            vec![0, FUNC_PROTO << 24 | 1, 1, 0, 3],                      // 6: the type of a function
+            vec![HOOK, FUNC << 24, 6],                                   // 7: a function of that type
+            vec![OTHER, ENUM << 24 | 1, 4, OTHER, 0],                    // 8: an enumeration
         ]
     }
 
@@ -272,7 +271,7 @@ mod tests {
         types.truncate(numbers.last().copied().unwrap_or(0));
         for (index, words) in types.iter_mut().enumerate() {
             if !numbers.contains(&(index + 1)) {
-                *words = vec![0, FORWARD << 24, 0];
+                *words = vec![0, FWD << 24, 0];
             }
         }
         made(&types.iter().map(Vec::as_slice).collect::<Vec<_>>(), NAMES)
@@ -300,10 +299,10 @@ mod tests {
 
     #[test]
     fn types_that_cannot_be_followed_are_named() {
-        let unknown = made(&[&[0, INTEGER << 24, 4, 32], &[0, 21 << 24, 0]], b"\0");
+        let unknown = made(&[&[0, INT << 24, 4, 32], &[0, 21 << 24, 0]], b"\0");
         let error = Types::new(&unknown).err();
         assert_eq!(error, Some(Error::Type { number: 2, at: 16, what: "a kind that is not known" }));
-        let hollow = made(&[&[0, ALIAS << 24, 9], &[1, STRUCTURE << 24 | 1, 4, 0, 1, 0]], b"\0file\0");
+        let hollow = made(&[&[0, TYPEDEF << 24, 9], &[1, STRUCT << 24 | 1, 4, 0, 1, 0]], b"\0file\0");
         let error = Types::new(&hollow).unwrap().reduced_to(&set(&["file"]), &set(&[])).err();
         assert_eq!(
             error.unwrap().to_string(),
@@ -314,25 +313,25 @@ mod tests {
     #[test]
     fn every_kind_has_its_length_and_what_it_is_made_of() {
         let types: [&[u32]; 16] = [
-            &[0, INTEGER << 24, 4, 32],                                           // 1
-            &[0, ARRAY << 24, 0, 1, 1, 8],                                        // 2
-            &[0, UNION << 24 | 1, 32, 0, 2, 0],                                   // 3
-            &[0, CONST << 24, 3],                                                 // 4
-            &[FILE, STRUCTURE << 24 | 4, 64, 0, 4, 0, 0, 6, 0, 0, 7, 0, 0, 9, 0], // 5
-            &[0, 16 << 24, 8],                              // 6: a floating point number
-            &[0, ENUMERATION_64 << 24 | 1, 8, OTHER, 1, 0], // 7
-            &[0, VOLATILE << 24, 1],                        // 8
-            &[0, TYPE_TAG << 24, 10],                       // 9
-            &[0, RESTRICT << 24, 1],                        // 10
-            &[OTHER, VARIABLE << 24, 1, 0],                 // 11
-            &[OTHER, SECTION << 24 | 1, 4, 11, 0, 4],       // 12
-            &[OTHER, DECLARATION_TAG << 24, 5, 0],          // 13
-            &[OTHER, FORWARD << 24, 0],                     // 14
-            &[0, PROTOTYPE << 24 | 2, 0, 0, 1, 0, 0],       // 15
-            &[HOOK, FUNCTION << 24, 15],                    // 16
+            &[0, INT << 24, 4, 32],                                            // 1
+            &[0, ARRAY << 24, 0, 1, 1, 8],                                     // 2
+            &[0, UNION << 24 | 1, 32, 0, 2, 0],                                // 3
+            &[0, CONST << 24, 3],                                              // 4
+            &[FILE, STRUCT << 24 | 4, 64, 0, 4, 0, 0, 6, 0, 0, 7, 0, 0, 9, 0], // 5
+            &[0, 16 << 24, 8],                                                 // 6: a floating point number
+            &[0, ENUM64 << 24 | 1, 8, OTHER, 1, 0],                            // 7
+            &[0, VOLATILE << 24, 1],                                           // 8
+            &[0, TYPE_TAG << 24, 10],                                          // 9
+            &[0, RESTRICT << 24, 1],                                           // 10
+            &[OTHER, VAR << 24, 1, 0],                                         // 11
+            &[OTHER, DATASEC << 24 | 1, 4, 11, 0, 4],                          // 12
+            &[OTHER, DECL_TAG << 24, 5, 0],                                    // 13
+            &[OTHER, FWD << 24, 0],                                            // 14
+            &[0, FUNC_PROTO << 24 | 2, 0, 0, 1, 0, 0],                         // 15
+            &[HOOK, FUNC << 24, 15],                                           // 16
         ];
         let kept = [1, 2, 3, 4, 5, 6, 7, 9, 10, 16];
-        let nothing = [0, FORWARD << 24, 0];
+        let nothing = [0, FWD << 24, 0];
         let left: Vec<&[u32]> = (1..=16)
             .map(|number| if kept.contains(&number) { types[number - 1] } else { &nothing[..] })
             .collect();
